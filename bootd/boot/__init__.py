@@ -1,0 +1,1 @@
+"""What a machine boots: the snapshot, the decision, and the answers made from it."""

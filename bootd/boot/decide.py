@@ -1,0 +1,153 @@
+"""What a machine boots. Pure: the same snapshot and request give the same decision.
+
+The rules, first match wins; each decision carries the slug of the rule that made it:
+
+1. ``unknown-machine``   no host has this MAC address (or UUID): silence
+2. ``host-ignored``      the host is set to ``boot=ignore``: silence
+3. ``once``              an override that has neither been used nor expired
+4. ``assigned``          ``bootd boot HOST …`` said so
+5. ``local-default``     the host table says it boots from its own disk
+6. ``nothing-assigned``  a known host nobody has given anything to boot: silence
+
+A target is then fitted to how far the client has come: a ROM gets a loader
+first, a client that walks in circles gets a diagnosis.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bootd.boot.snapshot import Snapshot
+from bootd.model import Host, MemoryImage, Target, TargetKind
+from netboot.request import BootRequest, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLoader:
+    """The client cannot run a script yet: give it a network boot program and it will ask again."""
+
+    host: Host
+    rule: str
+    loader: str  # name under the TFTP root and /files/
+    target: Target  # what it is going to boot in the end
+
+
+@dataclass(frozen=True, slots=True)
+class BootMemory:
+    """Kernel and initramfs over HTTP."""
+
+    host: Host
+    rule: str
+    image: MemoryImage
+    override: int | None  # id of the one-shot order that a full fetch uses up
+    chain: bool  # first load our own iPXE, unless that is what asks
+
+
+@dataclass(frozen=True, slots=True)
+class BootLocal:
+    """The machine's own disk."""
+
+    host: Host
+    rule: str
+    device: str | None  # as the host table names it
+    override: int | None
+    chain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnose:
+    """Tell the machine's screen what is wrong instead of going on."""
+
+    host: Host
+    rule: str
+    problem: str  # for people
+    target: Target | None
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Answer nothing, so that another server may."""
+
+    rule: str
+    host: Host | None = None
+
+
+BootDecision = ChainLoader | BootMemory | BootLocal | Diagnose | Silent
+
+
+def find_host(snapshot: Snapshot, request: BootRequest) -> Host | None:
+    """Return the host of this MAC address, else of this UUID."""
+    host = snapshot.hosts_by_mac.get(request.mac)
+    if host is None and request.guid is not None:
+        host = snapshot.hosts_by_guid.get(request.guid)
+    return host
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The target that holds for a host at one instant, by which rule."""
+
+    rule: str
+    target: Target | None
+    override: int | None = None
+
+
+def standing_order(snapshot: Snapshot, host: Host, at: datetime) -> Order:
+    """Return what *host* is to boot at *at*, whatever it asks with."""
+    if host.settings.get("boot") == "ignore":
+        return Order("host-ignored", None)
+    override = snapshot.overrides.get(host.name)
+    if override is not None and at < override.expires_at:
+        return Order("once", override.target, override.id)
+    assignment = snapshot.assignments.get(host.name)
+    if assignment is not None:
+        return Order("assigned", assignment.target)
+    if host.local_boot is not None:
+        return Order("local-default", Target(TargetKind.LOCAL))
+    return Order("nothing-assigned", None)
+
+
+def decide(snapshot: Snapshot, request: BootRequest) -> BootDecision:
+    """Say what the machine behind *request* boots, and by which rule.
+
+    Never raises: a machine that cannot be placed gets `Silent`.
+    """
+    host = find_host(snapshot, request)
+    if host is None:
+        return Silent("unknown-machine")
+    order = standing_order(snapshot, host, request.received_at)
+    target = order.target
+    if target is None:
+        return Silent(order.rule, host)
+    if not _runs_scripts(request):
+        return _loader(snapshot, host, order.rule, target, request)
+    if request.repeats >= snapshot.policy.repeat_limit:
+        return Diagnose(host, "going-in-circles", _circles(target, request.repeats), target)
+    return _boot(snapshot, host, order, target)
+
+
+def _runs_scripts(request: BootRequest) -> bool:
+    """A loader reads its own file by TFTP; iPXE and gPXE need HTTP for ours (feature 0x13)."""
+    return request.stage is Stage.LOADER or (request.stage is not Stage.ROM and request.http)
+
+
+def _loader(snapshot: Snapshot, host: Host, rule: str, target: Target, request: BootRequest) -> BootDecision:
+    loader = host.settings.get("loader") or snapshot.policy.loaders.get(request.arch.name)
+    if loader is None:
+        return Silent("no-loader-for-architecture", host)
+    return ChainLoader(host, rule, loader, target)
+
+
+def _boot(snapshot: Snapshot, host: Host, order: Order, target: Target) -> BootDecision:
+    chain = host.settings.get("ipxe") == "chain"
+    if target.kind is TargetKind.LOCAL:
+        return BootLocal(host, order.rule, host.local_boot, order.override, chain)
+    image = snapshot.memory_images.get(target.name)
+    if image is None:
+        return Diagnose(
+            host, "memory-image-gone", f"there is no memory image {target.name!r} any more", target
+        )
+    return BootMemory(host, order.rule, image, order.override, chain)
+
+
+def _circles(target: Target, repeats: int) -> str:
+    return f"given {target} {repeats} times in a minute, and each time it came back"

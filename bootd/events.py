@@ -1,0 +1,322 @@
+"""What bootd says about itself: one class an event, its docstring the manual page.
+
+An event says who first (*mac*, *host*); `Telemetry` stamps it with the time,
+counts it and hands it on. Names are stable.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events."""
+
+    name: ClassVar[str]
+    level: ClassVar[str] = "info"  # debug | info | warning | error
+    mac: str = ""  # canonical text; "" where nobody knows
+    host: str = ""  # name in the host table; "" for an unknown machine
+
+    @property
+    def reason(self) -> str:
+        """A slug that refines the count of this event; "" where there is none."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferSent(Event):
+    """A ProxyDHCP offer, or the answer of port 4011, left for a machine.
+
+    Normal. A ROM repeats itself, so two or three a boot are seen.
+    """
+
+    name: ClassVar[str] = "dhcp.offer_sent"
+    level: ClassVar[str] = "debug"
+    arch: str
+    stage: str
+    rule: str
+    boot_file: str
+    port: int  # the one it was asked on: 67 or 4011
+    octets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketIgnored(Event):
+    """A well-formed question that is not ours to answer, or that the decision left alone.
+
+    The reason says which rule. ``request-on-67`` is the site's own DHCP at work.
+    """
+
+    name: ClassVar[str] = "dhcp.ignored"
+    level: ClassVar[str] = "debug"
+    why: str
+    arch: str = ""
+
+    @property
+    def reason(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownMachine(Event):
+    """A machine asked to boot that no row of the host table names.
+
+    It is left to other servers. If it is yours: ``bootd hosts add NAME --mac MAC``.
+    """
+
+    name: ClassVar[str] = "dhcp.unknown_machine"
+    arch: str
+    why: str = "unknown-machine"
+
+    @property
+    def reason(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketDropped(Event):
+    """Bytes that no rule of the protocol allows; dropped without an answer.
+
+    A few are normal on an open network. Many from one source: look at that machine.
+    """
+
+    name: ClassVar[str] = "packet.dropped"
+    level: ClassVar[str] = "debug"
+    protocol: str  # dhcp | tftp | http
+    why: str
+    source: str  # address of the sender
+
+    @property
+    def reason(self) -> str:
+        return f"{self.protocol}:{self.why}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TftpReadStarted(Event):
+    """A machine began to read a file by TFTP."""
+
+    name: ClassVar[str] = "tftp.read_started"
+    level: ClassVar[str] = "debug"
+    client: str  # IPv4 address
+    filename: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TftpReadCompleted(Event):
+    """A file was read to its end by TFTP.
+
+    *confirmed* is False where the last ACK never came: many ROMs start the
+    program at once and do not send it.
+    """
+
+    name: ClassVar[str] = "tftp.read_completed"
+    client: str
+    filename: str
+    octets: int
+    seconds: float
+    confirmed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TftpReadFailed(Event):
+    """A TFTP read was given up.
+
+    Look for a firewall on the transfer's own port: only the first packet uses 69.
+    ``client-aborted`` after the first answer is how EDK2 asks for the size, and is normal.
+    """
+
+    name: ClassVar[str] = "tftp.read_failed"
+    level: ClassVar[str] = "debug"
+    client: str
+    filename: str
+    octets: int
+    why: str  # client-aborted | timeout | unreadable …
+
+    @property
+    def reason(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TftpRefused(Event):
+    """A TFTP request was answered with an error.
+
+    ``not-found`` is normal for loaders that try many names.
+    """
+
+    name: ClassVar[str] = "tftp.refused"
+    level: ClassVar[str] = "debug"
+    client: str
+    filename: str
+    why: str
+
+    @property
+    def reason(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptSent(Event):
+    """A machine fetched its boot script; *answer* says what it was told to boot."""
+
+    name: ClassVar[str] = "http.script_sent"
+    client: str
+    dialect: str  # ipxe | gpxe | grub | pxelinux
+    rule: str
+    answer: str
+    octets: int
+    override: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptRefused(Event):
+    """A script was asked for and the decision is silence: the machine gets a 404.
+
+    The reason is the rule; ``unknown-machine`` may be a machine of yours that is not registered.
+    """
+
+    name: ClassVar[str] = "http.script_refused"
+    client: str
+    why: str
+
+    @property
+    def reason(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSent(Event):
+    """A file went out over HTTP; *complete* where all of it did."""
+
+    name: ClassVar[str] = "http.file_sent"
+    client: str
+    path: str
+    octets: int
+    seconds: float
+    complete: bool
+    attempt: str = ""  # the ?a= of the script that named the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReported(Event):
+    """A memory image's agent told how it fares, with the token its command line carried."""
+
+    name: ClassVar[str] = "node.reported"
+    state: str
+    detail: str = ""
+    override: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReportRefused(Event):
+    """A report came with a token that is not good: old, used, or another machine's."""
+
+    name: ClassVar[str] = "node.report_refused"
+    level: ClassVar[str] = "warning"
+    client: str
+    why: str
+
+    @property
+    def reason(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideUsed(Event):
+    """A one-shot boot order was carried out; from now on the machine boots as decided before."""
+
+    name: ClassVar[str] = "boot.override_used"
+    override: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSuspected(Event):
+    """A machine was given the same answer again and again without any sign of going on.
+
+    It gets a diagnostic script. Look at its screen, at ``bootd trace HOST``, and at its boot order.
+    """
+
+    name: ClassVar[str] = "boot.loop_suspected"
+    level: ClassVar[str] = "warning"
+    answer: str
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotPublished(Event):
+    """The answers follow a newer state of the store from now on."""
+
+    name: ClassVar[str] = "store.snapshot_published"
+    level: ClassVar[str] = "debug"
+    generation: int
+    hosts: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStarted(Event):
+    """bootd is ready to answer."""
+
+    name: ClassVar[str] = "service.started"
+    listening: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStopped(Event):
+    """bootd has closed its ports and written what it knew."""
+
+    name: ClassVar[str] = "service.stopped"
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivilegesDropped(Event):
+    """The ports are bound and the process runs as an ordinary user from now on."""
+
+    name: ClassVar[str] = "service.privileges_dropped"
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivilegesKept(Event):
+    """The process goes on as root because the user to become does not exist.
+
+    ``useradd --system --no-create-home bootd`` makes it; then start bootd again.
+    """
+
+    name: ClassVar[str] = "service.privileges_kept"
+    level: ClassVar[str] = "warning"
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemFound(Event):
+    """Something is wrong that bootd works around; ``/readyz`` says it until it is mended."""
+
+    name: ClassVar[str] = "service.problem_found"
+    level: ClassVar[str] = "warning"
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemCleared(Event):
+    """What was wrong is mended."""
+
+    name: ClassVar[str] = "service.problem_cleared"
+    topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalError(Event):
+    """A bug: a packet or request met an error nobody foresaw. It was dropped, the service goes on.
+
+    Please report it with the text.
+    """
+
+    name: ClassVar[str] = "service.internal_error"
+    level: ClassVar[str] = "error"
+    where: str
+    text: str

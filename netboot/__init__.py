@@ -1,0 +1,1 @@
+"""The protocols of network booting, sans-I/O: bytes and facts in, bytes and facts out."""
