@@ -1,0 +1,46 @@
+"""``bootd config``: is the file right, and what holds in the end?"""
+
+from pathlib import Path
+
+import click
+
+from bootd.cli.context import Site, pass_site, print_json
+
+
+@click.group()
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@pass_site
+def check(site: Site, file: Path | None) -> None:
+    """Tell every mistake in FILE (default: the configuration in use), each with its line."""
+    from bootd.config import load
+
+    found = load(file or site.config_file)
+    click.echo(f"{found.file or 'no file, all defaults'}: good")
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_site
+def show(site: Site, as_json: bool) -> None:
+    """Print each effective value and where it came from."""
+    values = site.config.values
+    if as_json:
+        print_json({name: {"value": v.value, "source": v.source} for name, v in values.items()})
+        return
+    width = max(map(len, values))
+    for name, value in values.items():
+        click.echo(f"{name:<{width}}  {_toml(value.value):<32}  {value.source}")
+
+
+def _toml(value: object) -> str:
+    """Return *value* as the file would spell it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,67 @@
+"""What every command shares: the configuration, the store, who is acting, and how it ends."""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property, update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from bootd.config import Config
+    from bootd.store import Store
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Site:
+    """The site a command works on, opened as late as possible."""
+
+    def __init__(self, config_file: Path | None) -> None:
+        self.config_file = config_file
+
+    @cached_property
+    def config(self) -> "Config":
+        from bootd.config import load
+
+        return load(self.config_file)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.config.data_dir
+
+    @property
+    def actor(self) -> str:
+        """Who acts, as the journal names them."""
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+
+    def open_store(self) -> "Store":
+        """Open the site's database, making it where there is none."""
+        from bootd.clock import utc_now
+        from bootd.store import open_store
+
+        return open_store(self.config.store_url, clock=utc_now)
+
+
+def pass_site(command: Callable[Concatenate[Site, _P], _R]) -> Callable[_P, _R]:
+    """Give *command* the `Site` as its first argument."""
+
+    def with_site(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return command(click.get_current_context().find_root().obj, *args, **kwargs)
+
+    return update_wrapper(with_site, command)
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as indented JSON, dates in ISO form."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def is_terminal() -> bool:
+    """Tell whether a person is looking."""
+    return sys.stdout.isatty()

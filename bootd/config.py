@@ -1,0 +1,325 @@
+"""The configuration: read in this one place, every key with a default, every mistake with its line."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bootd.errors import BadConfig, Mistake
+from netboot.arch import BY_NAME
+
+DEFAULT_FILE = Path("/etc/bootd/bootd.toml")
+VARIABLE = "BOOTD_CONFIG"
+
+# From Debian's ipxe package; `ipxe-arm64.efi` and `snponly-arm64.efi` where a newer one is installed.
+DEFAULT_LOADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "x86-bios": "undionly.kpxe",
+        "x86-bios-http": "undionly.kpxe",
+        "x86-uefi": "snponly-i386.efi",
+        "x86-uefi-http": "snponly-i386.efi",
+        "x64-uefi": "snponly.efi",
+        "x64-uefi-http": "snponly.efi",
+        "ebc": "snponly.efi",
+        "ebc-http": "snponly.efi",
+        "arm64-uefi": "snponly-arm64.efi",
+        "arm64-uefi-http": "snponly-arm64.efi",
+    }
+)
+
+Check = Callable[[Any], str | None]  # what was expected, or None where the value fits
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the file: its type, default and meaning."""
+
+    name: str  # dotted
+    default: Any
+    check: Check
+    help: str
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "text in quotes"
+
+
+def _one_of(*words: str) -> Check:
+    def check(value: Any) -> str | None:
+        return None if value in words and isinstance(value, str) else "one of " + ", ".join(map(repr, words))
+
+    return check
+
+
+def _later(value_now: Any, feature: str) -> Check:
+    def check(value: Any) -> str | None:
+        return None if value == value_now and type(value) is type(value_now) else f"{value_now!r}: {feature}"
+
+    return check
+
+
+def _mode(value: Any) -> str | None:
+    if value == "authoritative":
+        return "'proxy' or 'off': this version does not hand out addresses yet"
+    return _one_of("proxy", "off")(value)
+
+
+def _port(value: Any) -> str | None:
+    return None if type(value) is int and 1 <= value <= 65535 else "a port number from 1 to 65535"
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def _texts(value: Any) -> str | None:
+    ok = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    return None if ok else 'a list of texts, such as ["eth1"]'
+
+
+def _path(value: Any) -> str | None:
+    return None if isinstance(value, str) and value.startswith("/") else "an absolute path"
+
+
+def _path_or_empty(value: Any) -> str | None:
+    return None if value == "" else _path(value)
+
+
+def _paths(value: Any) -> str | None:
+    ok = isinstance(value, list) and all(_path(item) is None for item in value)
+    return None if ok else "a list of absolute paths"
+
+
+def _address(value: Any) -> str | None:
+    if value == "":
+        return None
+    try:
+        IPv4Address(value)
+    except ValueError:
+        return 'an IPv4 address such as "10.0.0.2"'
+    return None if isinstance(value, str) else 'an IPv4 address such as "10.0.0.2"'
+
+
+def _endpoints(value: Any) -> str | None:
+    ok = isinstance(value, list) and all(isinstance(item, str) and _endpoint(item) for item in value)
+    return None if ok else 'a list of "address:port"'
+
+
+def _endpoint(text: str) -> bool:
+    address, _, port = text.rpartition(":")
+    return _address(address) is None and address != "" and port.isdecimal() and _port(int(port)) is None
+
+
+def _url(value: Any) -> str | None:
+    ok = value == "" or (isinstance(value, str) and value.startswith("sqlite:////"))
+    return None if ok else '"sqlite:////absolute/path.db"'
+
+
+def _loader(value: Any) -> str | None:
+    ok = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", value) and ".." not in value
+    return None if ok else "a file name below tftp.root or a loader folder"
+
+
+KEYS = (
+    Key(
+        "server.interfaces",
+        [],
+        _texts,
+        "interfaces to serve; none named: all that are up with IPv4, but loopback",
+    ),
+    Key("server.address", "", _address, "address to tell machines; empty: the receiving interface's own"),
+    Key("server.data_dir", "/var/lib/bootd", _path, "database, memory images, boot files, overrides"),
+    Key("server.user", "bootd", _text, "whom to become after binding the ports; empty: stay root"),
+    Key("server.log_level", "info", _one_of("debug", "info", "warning", "error"), "what to log"),
+    Key("store.url", "", _url, "the database; empty: bootd.db in data_dir"),
+    Key("dhcp.mode", "proxy", _mode, "proxy: answer beside the site's DHCP server; off: no DHCP at all"),
+    Key("dhcp.uefi", "boot-server", _one_of("boot-server", "offer"), "how UEFI learns its boot file"),
+    Key("tftp.root", "", _path_or_empty, "your own boot files, before ours; empty: boot in data_dir"),
+    Key("tftp.port", 69, _port, "where TFTP listens"),
+    Key("tftp.server", "", _address, "another machine's TFTP server for the loaders; empty: ourselves"),
+    Key("tftp.loader_dirs", ["/usr/lib/ipxe"], _paths, "where network boot programs are looked for"),
+    Key("http.port", 8080, _port, "boot scripts, files, node reports"),
+    Key(
+        "http.admin.listen",
+        [],
+        _endpoints,
+        "TCP addresses of the admin API; its socket in data_dir is always there",
+    ),
+    Key("http.admin.token_file", "", _path_or_empty, "file with the token that TCP admin calls must carry"),
+    Key("dns.enabled", False, _later(False, "this version has no DNS yet"), "the small DNS"),
+    Key("dns.port", 53, _port, "where DNS listens"),
+    Key("dns.zone", "lab.", _text, "the zone of the hosts"),
+    Key(
+        "nodes.unknown",
+        "ignore",
+        _later("ignore", "this version leaves unknown machines alone"),
+        "unknown machines",
+    ),
+)
+_BY_NAME = {key.name: key for key in KEYS}
+_TABLES = {name.rpartition(".")[0] for name in _BY_NAME} | {"loaders"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An effective value and where it came from: ``default`` or ``FILE:LINE``."""
+
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every effective value, by dotted name; the attributes below are what the rooms are given."""
+
+    values: Mapping[str, Value]
+    file: Path | None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name].value
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self["server.data_dir"])
+
+    @property
+    def store_url(self) -> str:
+        return self["store.url"] or f"sqlite:///{self.data_dir}/bootd.db"
+
+    @property
+    def tftp_root(self) -> Path:
+        return Path(self["tftp.root"] or self.data_dir / "boot")
+
+    @property
+    def loaders(self) -> Mapping[str, str]:
+        """Architecture name → file name of its loader."""
+        prefix = "loaders."
+        return {name[len(prefix) :]: v.value for name, v in self.values.items() if name.startswith(prefix)}
+
+
+def load(path: Path | None = None) -> Config:
+    """Read *path*, else ``$BOOTD_CONFIG``, else the default file if there is one.
+
+    Raises `BadConfig` with every mistake in it.
+    """
+    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    file = named or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    if file is None:
+        return parse("", None)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise BadConfig(str(file), [Mistake(0, f"cannot read the configuration: {why}")]) from error
+    return parse(text, file)
+
+
+def parse(text: str, file: Path | None) -> Config:
+    """Return the configuration *text* describes; raises `BadConfig`."""
+    source = str(file or "configuration")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"line (\d+)", str(error))
+        raise BadConfig(source, [Mistake(int(place[1]) if place else 0, f"not TOML: {error}")]) from error
+    lines = _lines_of_keys(text)
+    mistakes: list[Mistake] = []
+    given = _flatten(document, lines, mistakes)
+    values = {key.name: Value(key.default, "default") for key in KEYS}
+    values |= {f"loaders.{arch}": Value(name, "default") for arch, name in DEFAULT_LOADERS.items()}
+    for name, value in given.items():
+        line = lines.get(name, 0)
+        wrong = _wrong(name, value)
+        if wrong is not None:
+            mistakes.append(Mistake(line, wrong))
+        else:
+            values[name] = Value(value, f"{source}:{line}")
+    config = Config(MappingProxyType(values), file)
+    mistakes += _contradictions(config, lines)
+    if mistakes:
+        raise BadConfig(source, sorted(mistakes, key=lambda mistake: mistake.line))
+    return config
+
+
+def _wrong(name: str, value: Any) -> str | None:
+    """Return what is wrong with *name* = *value*, or None."""
+    key = _BY_NAME.get(name)
+    table, _, last = name.rpartition(".")
+    if table == "loaders":
+        if last not in BY_NAME:
+            return f"loaders.{last}: no such architecture; known: " + ", ".join(sorted(BY_NAME))
+        expected = _loader(value)
+    elif key is None:
+        near = _nearest(name)
+        return f"{name}: no such key" + (f"; did you mean {near}?" if near else "")
+    else:
+        expected = key.check(value)
+    return None if expected is None else f"{name} = {value!r}: expected {expected}"
+
+
+def _nearest(name: str) -> str | None:
+    import difflib
+
+    matches = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.7)
+    return matches[0] if matches else None
+
+
+def _flatten(
+    document: Mapping[str, Any], lines: Mapping[str, int], mistakes: list[Mistake]
+) -> dict[str, Any]:
+    """Return dotted name → value; a table that is none of ours is one mistake, not one for each key in it."""
+    flat: dict[str, Any] = {}
+
+    def walk(table: Mapping[str, Any], prefix: str) -> None:
+        for key, value in table.items():
+            name = prefix + key
+            if not isinstance(value, dict):
+                flat[name] = value
+            elif name in _TABLES or any(known.startswith(name + ".") for known in _TABLES):
+                walk(value, name + ".")
+            else:
+                known = ", ".join(f"[{table}]" for table in sorted(_TABLES))
+                mistakes.append(Mistake(lines.get(name, 0), f"[{name}]: no such table; known: {known}"))
+
+    walk(document, "")
+    return flat
+
+
+def _contradictions(config: Config, lines: Mapping[str, int]) -> list[Mistake]:
+    """Return mistakes that take more than one key to see."""
+    remote = [e for e in config["http.admin.listen"] if not IPv4Address(e.rpartition(":")[0]).is_loopback]
+    if remote and not config["http.admin.token_file"]:
+        text = f"{remote[0]} can be reached from other machines: http.admin.token_file must be set"
+        return [Mistake(lines.get("http.admin.listen", 0), f"http.admin.listen: {text}")]
+    return []
+
+
+_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(
+    r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
+
+
+def _lines_of_keys(text: str) -> dict[str, int]:
+    """Return the line on which each dotted name is given; good enough to point at, not a TOML parser."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.match(line)
+        key = _KEY.match(line)
+        if header and not key:
+            table = _bare(header[1])
+            found.setdefault(table, number)
+        elif key:
+            name = _bare(key[1])
+            found.setdefault(f"{table}.{name}" if table else name, number)
+    return found
+
+
+def _bare(dotted: str) -> str:
+    return ".".join(part.strip().strip("\"'") for part in dotted.split("."))
