@@ -118,10 +118,10 @@ def decide(snapshot: Snapshot, request: BootRequest) -> BootDecision:
     target = order.target
     if target is None:
         return Silent(order.rule, host)
+    if request.stage is not Stage.ROM and request.repeats >= snapshot.policy.repeat_limit:
+        return Diagnose(host, "going-in-circles", _circles(target, request.repeats), target)
     if not _runs_scripts(request):
         return _loader(snapshot, host, order.rule, target, request)
-    if request.repeats >= snapshot.policy.repeat_limit:
-        return Diagnose(host, "going-in-circles", _circles(target, request.repeats), target)
     return _boot(snapshot, host, order, target)
 
 

@@ -18,7 +18,7 @@ class Policy:
 
     loaders: Mapping[str, str] = _NOTHING  # architecture name -> file name of the loader
     uefi_strategy: str = "boot-server"  # or "offer"
-    repeat_limit: int = 4  # the same answer so often in a row is a loop
+    repeat_limit: int = 3  # the same answer so often in a minute, and no progress: a loop
 
 
 @dataclass(frozen=True, slots=True)
