@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TypeVar
 
 from bootd.model import Assignment, Host, MemoryImage, Override
 from netboot.hwaddr import parse_guid, swap_guid
 
 _Row = TypeVar("_Row")
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the configuration says about answering; the same for every snapshot of a daemon."""
 
-    loaders: Mapping[str, str] = _NOTHING  # architecture name -> file name of the loader
+    loaders: Mapping[str, str] = field(default_factory=dict)  # architecture name -> file name of the loader
     uefi_strategy: str = "boot-server"  # or "offer"
     repeat_limit: int = 3  # the same answer so often in a minute, and no progress: a loop
 
