@@ -37,10 +37,13 @@ class Feature(IntEnum):
 
 FEATURE_CODES = range(0x10, 0x50)  # named above or not: what stands here is a flag, not a setting
 
-# Commands that Debian's and upstream's default builds for pcbios leave out (config/general.h):
-# no script for arch 0 may use them.
+# Commands that iPXE's default configuration for pcbios leaves out (src/config/general.h): a
+# script for arch 0 must do without, unless the operator builds his own loader.
 PCBIOS_LACKS = frozenset(
-    ("params", "param", "console", "md5sum", "sha1sum", "ntp", "pciscan", "vcreate", "cert")
+    (
+        *("params", "param", "console", "md5sum", "sha1sum", "ntp", "pciscan"),
+        *("vcreate", "vdestroy", "certstat", "certstore", "certfree"),
+    )
 )
 
 

@@ -41,7 +41,7 @@ def ipxe_message(text: str) -> str:
 
     No word may begin with ``-`` either, as ``echo`` has options.
     """
-    plain = _UNPRINTABLE.sub("?", re.sub(r"\s", " ", text)).replace("$", "S").replace("\\", "/")
+    plain = _UNPRINTABLE.sub("?", re.sub(r"\s", " ", text)).replace("$", "%").replace("\\", "/")
     words = []
     for word in plain.split():
         if word in _TERMINATORS:
