@@ -1,6 +1,6 @@
 """What every front end turns a client's question into."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -32,3 +32,7 @@ class BootRequest:
     guid: str | None = None  # option 97 in wire order, as text
     features: frozenset[int] = field(default_factory=frozenset)  # option 175 flags
     repeats: int = 0
+
+    def repeated(self, repeats: int) -> "BootRequest":
+        """Return the same question, known to be the last of *repeats* with the same answer."""
+        return self if repeats == self.repeats else replace(self, repeats=repeats)

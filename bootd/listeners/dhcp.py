@@ -1,0 +1,116 @@
+"""The DHCP ports, 67 and 4011: one datagram in, at most one out; all it knows is handed to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bootd.boot.clients import Clients
+from bootd.boot.decide import decide
+from bootd.boot.offer import ServerFacts, answer_of
+from bootd.boot.snapshot import Snapshot
+from bootd.clock import Clock
+from bootd.events import InternalError, OfferSent, PacketDropped, PacketIgnored, UnknownMachine
+from bootd.model import Host
+from bootd.telemetry import Emit
+from netboot.dhcp.delivery import Destination, dotted, reply_destination
+from netboot.dhcp.options import REQUESTED_ADDRESS
+from netboot.dhcp.packet import NO_ADDRESS, DhcpPacket, MessageType, decode_packet
+from netboot.dhcp.proxydhcp import ServerIdentity, build_reply
+from netboot.dhcp.pxe import Ignore, PxeQuestion, classify
+from netboot.errors import LocalError, WireError
+from netboot.request import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A datagram and where it must go."""
+
+    octets: bytes
+    destination: Destination
+
+
+class DhcpResponder:
+    """Answers datagrams: decode, classify, decide, build. Holds no socket and writes nothing.
+
+    *server_of* returns how a client on the interface of that index reaches us, or
+    None where we do not serve. *repeats_of* counts a machine's identical answers.
+    """
+
+    def __init__(
+        self,
+        *,
+        snapshot: Callable[[], Snapshot],
+        server_of: Callable[[int], ServerFacts | None],
+        clients: Clients,
+        repeats_of: Callable[[str], int],
+        clock: Clock,
+        emit: Emit,
+    ) -> None:
+        self._snapshot = snapshot
+        self._server_of = server_of
+        self._clients = clients
+        self._repeats_of = repeats_of
+        self._clock = clock
+        self._emit = emit
+
+    def receive(self, datagram: bytes, *, source: tuple[str, int], port: int, interface: int) -> Reply | None:
+        """Return the reply to *datagram*, which came to *port* by *interface*, or None for silence."""
+        server = self._server_of(interface)
+        if server is None:
+            return None
+        try:
+            packet = decode_packet(datagram)
+            self._learn(packet)
+            question = classify(packet, port=port, received_at=self._clock())
+        except WireError as error:
+            self._emit(PacketDropped(protocol="dhcp", why=error.reason, source=source[0]))
+            return None
+        if isinstance(question, Ignore):
+            self._emit(PacketIgnored(mac=packet.mac or "", why=question.reason))
+            return None
+        return self._answer(question, server, source, port)
+
+    def _learn(self, packet: DhcpPacket) -> None:
+        """Remember who is about to use which address, from the site's own DHCP traffic."""
+        if packet.message_type != MessageType.REQUEST or packet.mac is None:
+            return
+        requested = packet.options.get(REQUESTED_ADDRESS, packet.ciaddr)
+        if len(requested) == 4 and requested != NO_ADDRESS:
+            self._clients.heard_address(packet.mac, dotted(requested))
+
+    def _answer(
+        self, question: PxeQuestion, server: ServerFacts, source: tuple[str, int], port: int
+    ) -> Reply | None:
+        snapshot, request = self._snapshot(), question.request
+        self._clients.heard_architecture(request.mac, request.arch)
+        if request.stage is not Stage.ROM and not request.http:
+            request = request.repeated(self._repeats_of(request.mac))
+        decision = decide(snapshot, request)
+        answer = answer_of(question, decision, server, snapshot.policy)
+        if isinstance(answer, Ignore):
+            self._say_why_not(question, decision.host, answer.reason)
+            return None
+        try:
+            octets = build_reply(question, answer, ServerIdentity(server.octets))
+        except LocalError as error:
+            self._emit(InternalError(mac=request.mac, where="dhcp", text=str(error)))
+            return None
+        self._emit(
+            OfferSent(
+                mac=request.mac,
+                host=decision.host.name if decision.host else "",
+                arch=request.arch.name,
+                stage=request.stage.value,
+                rule=decision.rule,
+                boot_file=answer.boot_file,
+                port=port,
+                octets=len(octets),
+            )
+        )
+        return Reply(octets, reply_destination(question.packet, kind=question.kind, source=source))
+
+    def _say_why_not(self, question: PxeQuestion, host: Host | None, why: str) -> None:
+        mac, arch = question.request.mac, question.request.arch.name
+        if host is None:
+            self._emit(UnknownMachine(mac=mac, arch=arch, why=why))
+        else:
+            self._emit(PacketIgnored(mac=mac, host=host.name, arch=arch, why=why))
