@@ -1,0 +1,100 @@
+# `make help` lists every target; CI runs only targets that stand here.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+CONFIG ?=
+
+# What the lab's machines, loaders and site network are made of.
+LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static cpio iproute2 nftables kmod \
+                grub-common grub-efi-amd64-bin
+# Real clients and disk tools for the tests.
+TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools fdisk grub-pc-bin procps
+
+# $(call packages,LIST): install those of LIST that are missing, and say so first.
+define packages
+@missing=""; for package in $(1); do \
+	[ "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing="$$missing $$package"; \
+done; \
+if [ -n "$$missing" ]; then \
+	echo "Installing Debian packages:$$missing"; \
+	$(SUDO) apt-get update -qq; \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+fi
+endef
+
+##@ Try it
+.PHONY: demo serve
+demo: lab-packages $(VENV)/.installed ## Boot a BIOS and a UEFI machine over the network, in a private virtual lab
+	@$(SUDO) $(BIN)/bootd lab demo $(if $(KEEP),--keep)
+serve: serve-packages $(VENV)/.installed ## Answer machines on this host's interfaces (CONFIG=FILE for a configuration)
+	@$(SUDO) $(BIN)/bootd $(if $(CONFIG),--config $(CONFIG)) serve
+
+##@ Every day
+.PHONY: develop fmt check test
+develop: $(VENV)/.developed ## Make the virtual environment with everything for development
+fmt: develop ## Rewrite formatting and imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+check: develop ## What needs no running code: lint, types, import floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict bootd netboot
+	$(BIN)/lint-imports
+test: lab-packages test-packages develop ## The whole suite, real machines booting among it
+	$(SUDO) $(BIN)/pytest
+
+##@ Parts of the suite
+.PHONY: test-unit test-net test-vm golden fuzz bench
+test-unit: develop ## Units, contracts, golden files: no root, no machines
+	$(BIN)/pytest tests/unit tests/contract tests/fuzz
+test-net: test-packages develop ## Real clients against the real listeners
+	$(SUDO) $(BIN)/pytest tests/net
+test-vm: lab-packages test-packages develop ## QEMU machines from power-on to a booted system
+	$(SUDO) $(BIN)/pytest tests/vm
+golden: develop ## Rewrite the golden files; read the difference before you commit it
+	-UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/unit -m golden
+	git diff --stat tests/golden
+fuzz: develop ## Each fuzz target for SECONDS (default 60)
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
+bench: lab-packages test-packages develop ## Figures: boots against dnsmasq + nginx, answers, start, memory
+	$(SUDO) $(BIN)/python -m tests.bench.run
+
+##@ Ship
+.PHONY: wheel check-wheel ci clean help
+wheel: develop ## Build the sdist and, from it, the wheel
+	rm -rf dist
+	$(BIN)/python -m build
+check-wheel: wheel ## Install the wheel in a fresh environment and serve one packet from /
+	$(BIN)/python -m tests.check_wheel dist/*.whl
+ci: check test check-wheel ## What CI runs
+clean: ## Remove what git ignores
+	git clean -fdX
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Behind the scenes
+.PHONY: lab-packages test-packages serve-packages
+lab-packages:
+	$(call packages,python3-venv $(LAB_PACKAGES))
+test-packages:
+	$(call packages,python3-venv $(TEST_PACKAGES))
+serve-packages:
+	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin)
+
+$(VENV)/bin/python:
+	$(call packages,python3-venv)
+	@echo "Making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing bootd and its Python packages into $(VENV)"
+	@$(BIN)/pip install -q --disable-pip-version-check -e .
+	@touch $@
+$(VENV)/.developed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing bootd and its development packages into $(VENV)"
+	@$(BIN)/pip install -q --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(VENV)/.installed
