@@ -47,7 +47,13 @@ def a_packet(
     }
     said |= options or {}
     fixed: dict[str, Any] = {
-        **{"op": 1, "htype": 1, "hlen": 6, "hops": 0, "xid": 0x12345678, "secs": 4, "flags": 0x8000},
+        "op": 1,
+        "htype": 1,
+        "hlen": 6,
+        "hops": 0,
+        "xid": 0x12345678,
+        "secs": 4,
+        "flags": 0x8000,
         "chaddr": bytes.fromhex(MAC.replace(":", "")) + bytes(10),
     }
     kept = {code: value for code, value in said.items() if value is not None}
