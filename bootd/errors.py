@@ -84,3 +84,21 @@ class StoreTooNew(BootdError):
             f"{path} has schema {found}, this bootd knows up to {known}: start the newer bootd that wrote it"
         )
         self.path, self.found, self.known = path, found, known
+
+
+class StoreFailed(BootdError):
+    """The database cannot be used: no database, no permission, a broken disk."""
+
+    code = "store-failed"
+
+
+class StoreBusy(StoreFailed):
+    """Another process held the database for longer than we were willing to wait."""
+
+    code = "store-busy"
+
+
+class StoreFull(StoreFailed):
+    """There is no room left for what was to be written; nothing of it was."""
+
+    code = "store-full"
