@@ -15,7 +15,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
 _READY = ".unpacked"
 
 
-def run(argv: Sequence[str], cwd: Path) -> str:
+def run_tool(argv: Sequence[str], cwd: Path) -> str:
     """Run a tool; raises `BuildFailed` where it is missing or fails, with what it said."""
     try:
         done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
@@ -35,7 +35,7 @@ def run(argv: Sequence[str], cwd: Path) -> str:
 class Packages:
     """A cache of unpacked packages in *folder*, one sub-folder a package and version."""
 
-    def __init__(self, folder: Path, progress: Callable[[str], None], run: Run = run) -> None:
+    def __init__(self, folder: Path, progress: Callable[[str], None], run: Run = run_tool) -> None:
         self._folder = folder
         self._progress = progress
         self._run = run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bootd.imagebuild import cpio
 from bootd.imagebuild import recipe as recipes
-from bootd.imagebuild.debian import Packages
+from bootd.imagebuild.debian import Packages, Run, run_tool
 from bootd.imagebuild.errors import BuildFailed
 from bootd.imagebuild.kernel import PACKAGE, Kernel, Module
 from bootd.imagebuild.recipe import Recipe
@@ -39,7 +39,12 @@ class BuiltImage:
 
 
 def build(
-    recipe_dir: Path, *, cache: Path, progress: Callable[[str], None], output: Path | None = None
+    recipe_dir: Path,
+    *,
+    cache: Path,
+    progress: Callable[[str], None],
+    output: Path | None = None,
+    run: Run = run_tool,
 ) -> BuiltImage:
     """Build the recipe in *recipe_dir*; the same recipe and packages give the same bytes.
 
@@ -47,7 +52,7 @@ def build(
     Raises `BadRecipe` or `BuildFailed`.
     """
     recipe = recipes.load(recipe_dir)
-    packages = Packages(cache / "packages", progress)
+    packages = Packages(cache / "packages", progress, run)
     kernel = Kernel(packages.unpacked(packages.behind(recipe.kernel_package, PACKAGE)))
     busybox = _busybox(packages.unpacked(recipe.busybox_package))
     modules = kernel.modules(recipe.modules)

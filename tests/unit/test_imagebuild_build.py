@@ -1,0 +1,208 @@
+"""A recipe becomes an image, the same bytes every time; what is missing is named with the way out."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bootd.imagebuild import BadRecipe, BuildFailed, efilocal, recipe
+from bootd.imagebuild import build as build_image
+from bootd.imagebuild.debian import Packages
+from bootd.imagebuild.image import contents
+from bootd.imagebuild.kernel import PACKAGE, Kernel
+from bootd.resources import share
+
+RECIPE = """\
+[image]
+description = "for tests"
+cmdline = "console=ttyS0"
+[packages]
+kernel = "linux-image-cloud-amd64"
+busybox = "busybox-static"
+[kernel]
+modules = ["virtio-net"]
+"""
+METAPACKAGE = "linux-image-cloud-amd64"
+REAL = "linux-image-6.1.0-1-cloud-amd64"
+
+
+def a_recipe(tmp_path: Path, text: str = RECIPE) -> Path:
+    folder = tmp_path / "tiny"
+    (folder / "files/etc").mkdir(parents=True)
+    (folder / "recipe.toml").write_text(text)
+    (folder / "init").write_text("#!/bin/sh\n")
+    (folder / "files/etc/motd").write_text("hello\n")
+    return folder
+
+
+def a_module(*, depends: str = "") -> bytes:
+    return b"\x7fELF...\0license=GPL\0depends=" + depends.encode() + b"\0retpoline=Y\0"
+
+
+def a_kernel_tree(tree: Path) -> Path:
+    modules = tree / "lib/modules/6.1.0-1-cloud-amd64"
+    (modules / "kernel/drivers").mkdir(parents=True)
+    (tree / "boot").mkdir()
+    (tree / "boot/vmlinuz-6.1.0-1-cloud-amd64").write_bytes(b"kernel")
+    drivers = {
+        "virtio_net": "net_failover,virtio_ring,virtio",
+        "net_failover": "failover",
+        "failover": "",
+        "virtio_ring": "virtio",
+        "virtio": "",
+        "half": "not_there",
+        "ping": "pong",
+        "pong": "ping",
+    }
+    for name, depends in drivers.items():
+        (modules / f"kernel/drivers/{name}.ko").write_bytes(a_module(depends=depends))
+    (modules / "modules.builtin").write_text("kernel/net/packet/af_packet.ko\n")
+    return tree
+
+
+class FakeApt:
+    """Answers as apt and dpkg-deb do; *down* makes every question fail, as without network."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.downloads: list[str] = []
+
+    def __call__(self, argv: Sequence[str], cwd: Path) -> str:
+        if self.down:
+            raise BuildFailed("apt is down", "wait")
+        match list(argv):
+            case ["apt-cache", "depends", _]:
+                return f"{METAPACKAGE}\n  Depends: {REAL}\n"
+            case ["apt-cache", "policy", name]:
+                return f"{name}:\n  Installed: (none)\n  Candidate: 1:2.0-1\n"
+            case ["apt-get", *_, wanted]:
+                self.downloads.append(wanted)
+                (cwd / "got.deb").write_text(wanted)
+            case ["dpkg-deb", "-x", _, tree] if "busybox" in self.downloads[-1]:
+                (Path(tree) / "bin").mkdir()
+                (Path(tree) / "bin/busybox").write_bytes(b"\x7fELF static")
+            case ["dpkg-deb", "-x", _, tree]:
+                a_kernel_tree(Path(tree))
+            case other:
+                raise AssertionError(other)
+        return ""
+
+
+@pytest.fixture
+def apt() -> FakeApt:
+    return FakeApt()
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, apt: FakeApt) -> None:
+    folder = a_recipe(tmp_path)
+    one = build_image(folder, cache=tmp_path / "one", progress=lambda _: None, run=apt)
+    shutil.copytree(folder, tmp_path / "elsewhere/tiny")  # other inodes, other times, other place
+    two = build_image(tmp_path / "elsewhere/tiny", cache=tmp_path / "two", progress=lambda _: None, run=apt)
+    assert one.initrds[0].read_bytes() == two.initrds[0].read_bytes()
+    assert one.kernel.read_bytes() == b"kernel"
+    assert one.cmdline == "console=ttyS0"
+
+
+def test_packages_are_fetched_once_and_serve_without_network(tmp_path: Path, apt: FakeApt) -> None:
+    folder, said = a_recipe(tmp_path), []
+    build_image(folder, cache=tmp_path / "cache", progress=said.append, run=apt)
+    apt.down = True
+    build_image(folder, cache=tmp_path / "cache", progress=said.append, run=apt)
+    assert apt.downloads == [f"{REAL}=1:2.0-1", "busybox-static=1:2.0-1"]
+    assert any("from the cache" in line for line in said)
+
+
+def test_without_network_and_cache_the_reason_comes_through(tmp_path: Path, apt: FakeApt) -> None:
+    apt.down = True
+    with pytest.raises(BuildFailed, match="apt is down"):
+        build_image(a_recipe(tmp_path), cache=tmp_path / "cache", progress=lambda _: None, run=apt)
+
+
+def test_the_image_holds_init_files_and_modules_in_inserting_order(tmp_path: Path) -> None:
+    loaded = recipe.load(a_recipe(tmp_path))
+    kernel = Kernel(a_kernel_tree(tmp_path / "tree"))
+    table = {entry.path: entry for entry in contents(loaded, b"busybox", kernel.modules(loaded.modules))}
+    assert table["lib/modules/order"].data.decode().split() == [
+        "failover.ko", "net_failover.ko", "virtio.ko", "virtio_ring.ko", "virtio_net.ko",
+    ]  # fmt: skip
+    assert table["etc/motd"].data == b"hello\n"
+    assert table["init"].mode & 0o111
+    assert table["etc/bootd-image"].data == b"tiny\n"
+
+
+def test_a_built_in_module_is_not_looked_for(tmp_path: Path) -> None:
+    assert Kernel(a_kernel_tree(tmp_path)).modules(["af_packet"]) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        pytest.param("e1000", "has no module e1000; take it out", id="not in this kernel"),
+        pytest.param("half", r"no module not_there \(needed by half\)", id="needs one that is not there"),
+        pytest.param("ping", "no module ping", id="needs itself"),
+    ],
+)
+def test_a_module_that_cannot_be_had_is_named(tmp_path: Path, module: str, message: str) -> None:
+    with pytest.raises(BuildFailed, match=message):
+        Kernel(a_kernel_tree(tmp_path)).modules([module])
+
+
+def test_a_package_that_is_no_kernel_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "boot").mkdir()
+    with pytest.raises(BuildFailed, match=r"0 of boot/vmlinuz-\*"):
+        Kernel(tmp_path)
+
+
+def test_a_metapackage_is_followed_to_the_real_kernel(tmp_path: Path) -> None:
+    packages = Packages(tmp_path, lambda _: None, FakeApt())
+    assert packages.behind(METAPACKAGE, PACKAGE) == REAL
+    assert packages.behind(REAL, PACKAGE) == REAL
+
+
+def test_a_package_apt_does_not_know_says_what_to_do(tmp_path: Path) -> None:
+    packages = Packages(tmp_path, lambda _: None, lambda argv, cwd: "x:\n  Candidate: (none)\n")
+    with pytest.raises(BuildFailed, match="apt knows no package nosuch; apt-get update"):
+        packages.unpacked("nosuch")
+
+
+@pytest.mark.parametrize("name", ["../../etc", "-o=x", "A b"])
+def test_a_package_name_is_never_an_option_or_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BuildFailed, match="not a package name"):
+        Packages(tmp_path, lambda _: None, FakeApt()).unpacked(name)
+
+
+def test_every_mistake_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
+    folder = a_recipe(tmp_path, '[image]\ncmdline = 5\n[kernel]\nmodules = "x"\n[colour]\n')
+    (folder / "init").unlink()
+    with pytest.raises(BadRecipe) as caught:
+        recipe.load(folder)
+    text = str(caught.value)
+    for part in ("colour", "image.description", "image.cmdline", "packages.kernel", "kernel.modules", "init"):
+        assert part in text
+
+
+def test_the_shipped_recipes_are_good() -> None:
+    found = [recipe.load(path.parent) for path in sorted(share("images").glob("*/recipe.toml"))]
+    assert [r.name for r in found] == ["hello"]
+    assert all(r.description for r in found)
+
+
+def test_the_local_boot_program_is_the_same_every_time(tmp_path: Path) -> None:
+    one, two = (efilocal.build(tmp_path / name).read_bytes() for name in ("a.efi", "b.efi"))
+    assert one == two
+    assert one[:2] == b"MZ"
+
+
+def test_the_local_boot_program_tries_the_removable_path_first() -> None:
+    files = efilocal.config().splitlines()[0]
+    assert files.startswith("for file in /EFI/BOOT/BOOTX64.EFI ")
+    assert "&&" not in efilocal.config()  # GRUB 2.06: syntax error
+
+
+def test_missing_grub_tools_are_named_with_the_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildFailed, match="apt-get install grub-common grub-efi-amd64-bin"):
+        efilocal.build(tmp_path / "x.efi")
