@@ -1,24 +1,33 @@
 """What a machine boots. Pure: the same snapshot and request give the same decision.
 
-The rules, first match wins; each decision carries the slug of the rule that made it:
-
-1. ``unknown-machine``   no host has this MAC address (or UUID): silence
-2. ``host-ignored``      the host is set to ``boot=ignore``: silence
-3. ``once``              an override that has neither been used nor expired
-4. ``assigned``          ``bootd boot HOST …`` said so
-5. ``local-default``     the host table says it boots from its own disk
-6. ``nothing-assigned``  a known host nobody has given anything to boot: silence
-
-A target is then fitted to how far the client has come: a ROM gets a loader
-first, a client that walks in circles gets a diagnosis.
+`RULES` lists the rules, first match first; each decision carries the slug of the
+one that made it. A target is then fitted to how far the client has come: a ROM
+gets a loader first, a client that walks in circles gets a diagnosis.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from bootd.boot.snapshot import Snapshot
 from bootd.model import Host, MemoryImage, Target, TargetKind
 from netboot.request import BootRequest, Stage
+
+
+RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "unknown-machine": "no host has this MAC address or UUID: it is left to other servers",
+        "host-ignored": "the host is set to boot=ignore: it is left to other servers",
+        "once": "a one-shot order that has neither been used nor expired",
+        "assigned": "bootd boot said so",
+        "local-default": "the host table says it boots from its own disk",
+        "nothing-assigned": "a known host that nobody gave anything to boot: it is left alone",
+        "going-in-circles": "the same answer again and again, and no progress: it is told what is wrong",
+        "no-loader-for-architecture": "no network boot program for this kind of machine: it is left alone",
+        "memory-image-gone": "the memory image it should boot is not there: it is told so",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

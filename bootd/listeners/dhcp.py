@@ -1,7 +1,9 @@
 """The DHCP ports, 67 and 4011: one datagram in, at most one out; all it knows is handed to it."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bootd.boot.clients import Clients
 from bootd.boot.decide import decide
@@ -9,9 +11,10 @@ from bootd.boot.offer import ServerFacts, answer_of
 from bootd.boot.snapshot import Snapshot
 from bootd.clock import Clock
 from bootd.events import InternalError, OfferSent, PacketDropped, PacketIgnored, UnknownMachine
+from bootd.listeners.sockets import Datagram, UdpEndpoint
 from bootd.model import Host
 from bootd.telemetry import Emit
-from netboot.dhcp.delivery import Destination, dotted, reply_destination
+from netboot.dhcp.delivery import Broadcast, Destination, dotted, reply_destination
 from netboot.dhcp.options import REQUESTED_ADDRESS
 from netboot.dhcp.packet import NO_ADDRESS, DhcpPacket, MessageType, decode_packet
 from netboot.dhcp.proxydhcp import ServerIdentity, build_reply
@@ -114,3 +117,43 @@ class DhcpResponder:
             self._emit(UnknownMachine(mac=mac, arch=arch, why=why))
         else:
             self._emit(PacketIgnored(mac=mac, host=host.name, arch=arch, why=why))
+
+
+class DhcpListener:
+    """The sockets of 67 and 4011 around a `DhcpResponder`."""
+
+    def __init__(self, sockets: Mapping[int, socket.socket], responder: DhcpResponder, emit: Emit) -> None:
+        self._responder = responder
+        self._emit = emit
+        self._endpoints: dict[int, UdpEndpoint] = {
+            port: UdpEndpoint(sock, partial(self._receive, port)) for port, sock in sockets.items()
+        }
+
+    def close(self) -> None:
+        for endpoint in self._endpoints.values():
+            endpoint.close()
+
+    def _receive(self, port: int, datagram: Datagram) -> None:
+        """Answer one datagram; whatever goes wrong costs this datagram only."""
+        try:
+            reply = self._responder.receive(
+                datagram.data, source=datagram.source, port=port, interface=datagram.interface
+            )
+            if reply is not None:
+                self._send(port, reply, datagram)
+        except OSError as error:
+            why = f"send: {error.strerror}"
+            self._emit(PacketDropped(protocol="dhcp", why=why, source=datagram.source[0]))
+        except Exception as error:  # noqa: BLE001 - a bug must not stop the other machines
+            self._emit(InternalError(where="dhcp", text=repr(error)))
+
+    def _send(self, port: int, reply: Reply, datagram: Datagram) -> None:
+        destination = reply.destination
+        if isinstance(destination, Broadcast):
+            to = ("255.255.255.255", destination.port)
+            self._endpoints[port].send(reply.octets, to, interface=datagram.interface, local=datagram.local)
+        else:
+            # a relay may be reached by another way than its packet came
+            self._endpoints[port].send(
+                reply.octets, (destination.address, destination.port), local=datagram.local
+            )

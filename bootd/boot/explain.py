@@ -1,0 +1,133 @@
+"""The decision told to people: by which rule, from which facts, with which answers on the way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from bootd.boot.decide import (
+    RULES,
+    BootDecision,
+    BootLocal,
+    BootMemory,
+    ChainLoader,
+    Diagnose,
+    Silent,
+    decide,
+)
+from bootd.boot.offer import ServerFacts, script_path
+from bootd.boot.snapshot import Snapshot
+from bootd.model import Host
+from netboot.arch import Architecture
+from netboot.request import BootRequest, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question on the way from power-on to the system, and its answer."""
+
+    request: BootRequest
+    decision: BootDecision
+    asks: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a machine boots what it boots."""
+
+    host: Host | None
+    mac: str
+    arch: Architecture
+    at: datetime
+    rule: str
+    meaning: str
+    facts: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+def explain(
+    snapshot: Snapshot,
+    mac: str,
+    arch: Architecture,
+    at: datetime,
+    server: ServerFacts,
+    *,
+    stage: Stage | None = None,
+) -> Explanation:
+    """Play the machine's questions against *snapshot*: the one of *stage*, or all from its ROM on."""
+    steps = tuple(_steps(snapshot, mac, arch, at, server, stage))
+    decision = steps[-1].decision
+    host = decision.host
+    return Explanation(
+        host,
+        mac,
+        arch,
+        at,
+        decision.rule,
+        RULES[decision.rule],
+        tuple(_facts(snapshot, host, mac, at)),
+        steps,
+    )
+
+
+def describe(decision: BootDecision) -> str:
+    """Return in a few words what the machine is told to do."""
+    if isinstance(decision, Silent):
+        return "silence"
+    if isinstance(decision, ChainLoader):
+        return f"loader {decision.loader}"
+    if isinstance(decision, BootMemory):
+        return f"memory:{decision.image.name}"
+    if isinstance(decision, BootLocal):
+        return f"local disk{f' {decision.device}' if decision.device else ''}"
+    return f"diagnosis: {decision.problem}"
+
+
+def _steps(
+    snapshot: Snapshot, mac: str, arch: Architecture, at: datetime, server: ServerFacts, stage: Stage | None
+) -> Iterator[Step]:
+    first = stage or Stage.ROM
+    request = BootRequest(mac, arch, first, at, http=arch.http or first is not Stage.ROM)
+    decision = decide(snapshot, request)
+    asks = "its firmware asks" if first is Stage.ROM else f"{first.value} asks"
+    yield Step(request, decision, asks, _answer(request, decision, server))
+    if stage is None and isinstance(decision, ChainLoader):
+        request = BootRequest(mac, arch, Stage.IPXE, at, http=True)
+        decision = decide(snapshot, request)
+        yield Step(request, decision, "the loaded iPXE asks", _answer(request, decision, server))
+
+
+def _answer(request: BootRequest, decision: BootDecision, server: ServerFacts) -> str:
+    if isinstance(decision, Silent):
+        return "none"
+    if isinstance(decision, ChainLoader):
+        if request.arch.http:
+            return f"{server.http_base}/files/{decision.loader}"
+        return f"{decision.loader} by TFTP from {'.'.join(map(str, server.tftp_server))}"
+    return f"{server.http_base}/{script_path(decision.host, request)}: {describe(decision)}"
+
+
+def _facts(snapshot: Snapshot, host: Host | None, mac: str, at: datetime) -> Iterator[str]:
+    if host is None:
+        yield f"the host table has {len(snapshot.hosts)} hosts, none with {mac}"
+        return
+    yield f"host {host.name}: {host.mac}" + (f", {host.ip}" if host.ip else "")
+    yield (
+        "boots from "
+        + (f"its own disk ({host.local_boot})" if host.local_boot else "the network")
+        + " by default"
+    )
+    if host.settings:
+        yield "settings: " + " ".join(f"{key}={value}" for key, value in sorted(host.settings.items()))
+    assignment = snapshot.assignments.get(host.name)
+    if assignment is not None:
+        yield f"assigned {assignment.target} since {assignment.set_at:%Y-%m-%d %H:%M} UTC"
+    override = snapshot.overrides.get(host.name)
+    if override is not None:
+        state = "until" if at < override.expires_at else "expired at"
+        yield f"once {override.target}, {state} {override.expires_at:%Y-%m-%d %H:%M} UTC"
+
+
+def problem_of(decision: BootDecision) -> str | None:
+    """Return what is wrong with the machine's boot, for a screen; None if nothing is."""
+    return decision.problem if isinstance(decision, Diagnose) else None
