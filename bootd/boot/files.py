@@ -13,13 +13,14 @@ class Served:
     path: str  # absolute, links resolved
     size: int  # octets when it was last looked at
     mtime_ns: int
+    via: str = ""  # absolute path of the link it was found by, which may point elsewhere by now; "": none
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Something has that name and will not be read; *reason* is a stable slug."""
 
-    reason: str  # outside-root | not-a-file | unreadable | …
+    reason: str  # outside-root | folder | not-a-file | unreadable | broken-link | link-loop
 
 
 @dataclass(frozen=True, slots=True)

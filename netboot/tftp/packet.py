@@ -114,7 +114,7 @@ def encode_error(code: int, message: str) -> bytes:
 def _read_request(reader: Reader) -> ReadRequest:
     filename = reader.until_nul()
     mode = _text(reader.until_nul()).lower()
-    words = reader.rest().split(b"\0")[:-1]  # what follows the last NUL is cut short: left out, as dnsmasq does
+    words = reader.rest().split(b"\0")[:-1]  # what is cut short is left out, as dnsmasq does
     pairs = zip(words[::2], words[1::2], strict=False)
     return ReadRequest(filename, mode, tuple((_text(name), _text(value)) for name, value in pairs if name))
 

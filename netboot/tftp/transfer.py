@@ -147,7 +147,7 @@ class ReadTransfer:
         first = FIRST_TIMEOUT
         if self._round_trip is not None:
             first = max(self._round_trip + 4 * self._variation, TIMEOUT_MIN)
-        return min(first * 2 ** (self._tries - 1), TIMEOUT_MAX)
+        return min(first * (1 << (self._tries - 1)), TIMEOUT_MAX)
 
     def _measure(self, seconds: float) -> None:
         if self._round_trip is None:

@@ -1,0 +1,1 @@
+"""The UDP ports machines talk to: datagrams in and out of the protocol engines."""

@@ -1,0 +1,1 @@
+"""What bootd does about what it hears: the only room that writes."""
