@@ -70,7 +70,7 @@ wheel: develop ## Build the sdist and, from it, the wheel
 	rm -rf dist
 	$(BIN)/python -m build
 check-wheel: wheel ## Install the wheel in a fresh environment and serve one packet from /
-	$(BIN)/python -m tests.check_wheel dist/*.whl
+	$(SUDO) $(BIN)/python -m tests.check_wheel dist/*.whl
 ci: check test check-wheel ## What CI runs
 clean: ## Remove what git ignores
 	git clean -fdX

@@ -14,7 +14,6 @@ from bootd.boot.snapshot import Snapshot
 from bootd.model import Host, MemoryImage, Target, TargetKind
 from netboot.request import BootRequest, Stage
 
-
 RULES: Mapping[str, str] = MappingProxyType(
     {
         "unknown-machine": "no host has this MAC address or UUID: it is left to other servers",
