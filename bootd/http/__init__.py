@@ -1,0 +1,1 @@
+"""HTTP: boot scripts, files, reports of nodes, health; and what an admin asks."""

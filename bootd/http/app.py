@@ -1,0 +1,75 @@
+"""The HTTP server that machines talk to: every route in one function."""
+
+import socket
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from bootd.http import boot, files, health, node
+from bootd.http.errors import errors_to_sentences, server_logger
+from bootd.http.parts import PARTS, Parts
+from bootd.telemetry import Emit
+
+KEEP_ALIVE_S = 60.0  # also how long a request may take to arrive
+_FORM_SIZE = 64 * 1024  # octets of a POST
+_SHUTDOWN_S = 3.0  # for transfers that run when bootd is told to stop
+
+
+def routes(app: web.Application) -> None:
+    """Name everything that machines can ask."""
+    dialects = "ipxe|gpxe|grub|pxelinux"
+    app.router.add_get("/boot/ipxe", boot.script_by_facts)
+    app.router.add_post("/boot/ipxe", boot.script_by_facts)
+    app.router.add_get(rf"/boot/{{mac}}.{{dialect:{dialects}}}", boot.script_of_mac)
+    app.router.add_post(rf"/boot/{{mac}}.{{dialect:{dialects}}}", boot.script_of_mac)
+    app.router.add_get("/files/{name:.+}", files.get_file)
+    app.router.add_post("/node/v1/report", node.report)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+
+
+def make_app(parts: Parts) -> web.Application:
+    """Return the application for the boot port."""
+    app = web.Application(middlewares=[errors_to_sentences(parts.emit)], client_max_size=_FORM_SIZE)
+    app[PARTS] = parts
+    routes(app)
+    app.on_response_prepare.append(_say_less)
+    boot.show_broken_templates(parts)
+    return app
+
+
+async def _say_less(request: web.Request, response: web.StreamResponse) -> None:
+    """Say nothing of our versions; some firmware counts the octets of headers."""
+    response.headers.pop("Server", None)
+
+
+async def serve(app: web.Application, sockets: Iterable[socket.socket], emit: Emit) -> web.AppRunner:
+    """Answer on bound TCP *sockets*; ``await runner.cleanup()`` ends it and closes them."""
+    runner = await _start(app, emit)
+    for sock in sockets:
+        await web.SockSite(runner, sock, backlog=512).start()
+    return runner
+
+
+async def serve_unix(app: web.Application, path: str, emit: Emit) -> web.AppRunner:
+    """Answer on a Unix socket at *path*, which must not exist."""
+    runner = await _start(app, emit)
+    await web.UnixSite(runner, path).start()
+    return runner
+
+
+async def _start(app: web.Application, emit: Emit) -> web.AppRunner:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=server_logger(emit),
+        keepalive_timeout=KEEP_ALIVE_S,
+        lingering_time=2.0,
+        shutdown_timeout=_SHUTDOWN_S,
+        handler_cancellation=True,
+        max_line_size=4096,
+        max_field_size=4096,
+        max_headers=64,
+    )
+    await runner.setup()
+    return runner

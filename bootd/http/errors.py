@@ -1,0 +1,61 @@
+"""Errors as clients see them: one sentence, never a traceback."""
+
+import json
+import logging
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler, Middleware
+
+from bootd.events import InternalError, PacketDropped
+from bootd.telemetry import Emit
+
+
+def error_text(code: str, message: str) -> str:
+    """Return the one shape of errors of the API: ``{"error": {"code": …, "message": …}}``."""
+    return json.dumps({"error": {"code": code, "message": message}}) + "\n"
+
+
+def failure(kind: type[web.HTTPException], code: str, message: str) -> web.HTTPException:
+    """Return an error of *kind* to raise, in the one shape."""
+    return kind(text=error_text(code, message), content_type="application/json")
+
+
+def errors_to_sentences(emit: Emit) -> Middleware:
+    """Return the outermost middleware: what nobody foresaw is an event for us and a 500 for them."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort of every request
+            emit(InternalError(where=f"http {request.method} {request.path}", text=repr(error)))
+            raise failure(web.HTTPInternalServerError, "internal", "bootd met an error of its own") from None
+
+    return middleware
+
+
+class ErrorsToEvents(logging.Handler):
+    """What aiohttp would log with a traceback becomes an event: bad requests are the network's, not ours."""
+
+    def __init__(self, emit: Emit) -> None:
+        super().__init__(logging.WARNING)
+        self._emit = emit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            source = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
+            self._emit(PacketDropped(protocol="http", why="bad-request", source=source))
+        else:
+            self._emit(InternalError(where="http", text=f"{record.getMessage()}: {error!r}"))
+
+
+def server_logger(emit: Emit) -> logging.Logger:
+    """Return the logger to give to aiohttp's server; it is known to nobody else and writes nothing."""
+    logger = logging.Logger("bootd.http", logging.WARNING)
+    logger.propagate = False
+    logger.addHandler(ErrorsToEvents(emit))
+    return logger

@@ -1,0 +1,71 @@
+"""What the HTTP handlers are given; nothing here knows where it comes from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiohttp import web
+
+from bootd.boot.attempt import Attempts
+from bootd.boot.clients import Clients
+from bootd.boot.decide import BootDecision
+from bootd.boot.files import Answer
+from bootd.boot.render import Renderer
+from bootd.boot.token import Tokens
+from bootd.clock import Clock
+from bootd.telemetry import Emit, Problems
+from netboot.arch import Architecture
+from netboot.request import BootRequest
+
+
+class Decide(Protocol):
+    """Says what a machine boots.
+
+    *waited* is True where the machine has just sat out the minute of a diagnosis: what was
+    counted against it should be forgotten before the question is put. Asking has no other
+    effect; what was given is known by the event `ScriptSent`.
+    """
+
+    def __call__(self, request: BootRequest, /, *, waited: bool) -> BootDecision: ...
+
+
+@dataclass(slots=True)
+class Transfers:
+    """Files on their way out now, and how many at most."""
+
+    limit: int = 2000  # each holds a socket and a file open
+    running: int = 0
+    finished: int = 0
+    octets: int = 0  # sent since the start, unfinished transfers included
+
+    @property
+    def full(self) -> bool:
+        return self.running >= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a handler may use."""
+
+    decide: Decide
+    renderer: Renderer
+    lookup: Callable[[str], Answer]  # a name under /files/
+    attempts: Attempts
+    tokens: Tokens
+    emit: Emit
+    problems: Problems
+    clock: Clock
+    clients: Clients
+    host_name: Callable[[str], str]  # MAC address -> name in the host table, "" for none
+    loader_for: Callable[[Architecture], str | None]  # our iPXE, as named under /files/
+    local_helper: str = ""  # name under /files/ of the EFI program that starts the local disk
+    address: str = ""  # what nodes are to call us; "" for the address they reached us by
+    transfers: Transfers = field(default_factory=Transfers)
+
+
+PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
+
+
+def peer_of(request: web.BaseRequest) -> str:
+    """Return the address a request came from, an IPv4 one in its own form."""
+    return (request.remote or "").removeprefix("::ffff:")
