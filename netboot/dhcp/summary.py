@@ -1,4 +1,4 @@
-"""A DHCP packet as readable text, for golden files and for `bootd trace`."""
+"""A DHCP packet as readable text, for golden files and for people."""
 
 from collections.abc import Callable, Iterator
 

@@ -114,6 +114,7 @@ def test_a_guid_nobody_set_identifies_no_machine(octet):
         pytest.param("0009", "ebc", id="p28-9"),
         pytest.param("00070000", "x64-uefi", id="p26-first-of-the-list"),
         pytest.param("77770007", "x64-uefi", id="p26-first-known-of-the-list"),
+        pytest.param("77777778", "unknown-0x7777", id="p26-first-of-a-list-of-strangers"),
         pytest.param("7777", "unknown-0x7777", id="unknown-is-decides-affair"),
     ],
 )

@@ -122,6 +122,14 @@ def test_p33_relay_information_that_does_not_fit_is_left_out_whole(room):
     assert (RELAY_AGENT in decoded.options) is (room == 8)
 
 
+def test_p33_relay_information_in_two_pieces_is_left_out():
+    """Two relays may have added one each; together they fit no single option."""
+    twice = encode_packet(a_packet(options={RELAY_AGENT: bytes(200)})).rstrip(b"\0")[:-1]
+    packet = decode_packet(twice + b"\x52\xc8" + bytes(200) + b"\xff")
+    assert len(packet.options[RELAY_AGENT]) == 400
+    assert RELAY_AGENT not in decode_packet(encode_packet(packet)).options
+
+
 def test_a_packet_over_the_limit_is_refused_not_cut():
     with pytest.raises(LocalError, match="client takes 548"):
         encode_packet(a_packet(options={224: bytes(255)}), limit=548)
