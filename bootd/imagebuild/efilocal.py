@@ -37,24 +37,11 @@ LOADERS = (
     "/EFI/systemd/systemd-bootx64.efi",
     "/EFI/Microsoft/Boot/bootmgfw.efi",
 )
-_MODULES = [
-    "memdisk",
-    "tar",
-    "part_gpt",
-    "part_msdos",
-    "fat",
-    "iso9660",
-    "normal",
-    "configfile",
-    "test",
-    "search",
-    "search_fs_file",
-    "chain",
-    "boot",
-    "echo",
-    "sleep",
-    "minicmd",
-]
+_MODULES = (
+    *("memdisk", "tar", "part_gpt", "part_msdos", "fat", "iso9660"),
+    *("normal", "configfile", "test", "search", "search_fs_file"),
+    *("chain", "boot", "echo", "sleep", "minicmd"),
+)
 
 
 def config(loaders: Sequence[str] = LOADERS) -> str:

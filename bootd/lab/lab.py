@@ -1,0 +1,250 @@
+"""A lab: a site network with its own DHCP server, bootd beside it, and machines to boot.
+
+    with Lab("demo") as lab:
+        lab.add_node(NodeSpec("bios1", Kind.BIOS))
+        lab.register("bios1")
+        lab.bootd("memory", "add", "hello", "--kernel", …)
+        lab.bootd("boot", "bios1", "memory:hello")
+        lab.power_on("bios1")
+        lab.wait_for("bios1", "BOOTD-READY", 120)
+
+Everything a lab is made of is in its run folder, so another process can go on with
+it, or take it down after the first was killed.
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bootd.lab import console, machines, needs, qmp, servers
+from bootd.lab import process as processes
+from bootd.lab.errors import LabError
+from bootd.lab.machines import NodeSpec, Places
+from bootd.lab.network import Network, inside
+from bootd.lab.process import Process
+from bootd.lab.state import DEFAULT_ROOT, Node, RunFolder, State, names, socket_path_fits
+
+
+class Lab:
+    """The lab *name*, be it up already or not."""
+
+    def __init__(self, name: str, *, loss: float = 0.0, root: Path = DEFAULT_ROOT) -> None:
+        self.name = name
+        self.loss = loss  # percent of frames that are dropped on the bridge
+        self.run = RunFolder(root, name)
+        self.network = Network(name)
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._logs: dict[str, console.ConsoleLog] = {}
+
+    # -- the whole lab -----------------------------------------------------------------------
+
+    @property
+    def config(self) -> Path:
+        """The file to name with ``--config`` or ``$BOOTD_CONFIG``."""
+        return self.run.path / "bootd.toml"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.run.path / "data"
+
+    def log(self, server: str) -> Path:
+        """Return the log of ``site`` or ``bootd``."""
+        return self.run.path / f"{server}.log"
+
+    def up(self, *, config_extra: str = "") -> Self:
+        """Make the network and start both servers; takes everything down again if a part fails."""
+        needs.check(loss=self.loss > 0)
+        if self.run.exists or self.network.exists:
+            raise LabError(
+                f"the lab {self.name!r} is up already, or was left behind; bootd lab down --name {self.name}"
+            )
+        if not socket_path_fits(self.run.path / ("x" * 40)):
+            raise LabError(f"{self.run.path}: too long a path for sockets; choose a shorter folder")
+        try:
+            self._build(config_extra)
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def _build(self, config_extra: str) -> None:
+        with self.run.change() as state:
+            state.loss = self.loss
+        self.data_dir.mkdir(exist_ok=True)
+        self.network.up()
+        if self.loss > 0:
+            self.network.lose(self.loss)
+        site = self.run.path / "site.conf"
+        site.write_text(servers.site_config(self.run.path))
+        process = self._serve("site", inside(self.network.site, servers.site_command(site)))
+        servers.wait_until_bound(process, self.log("site"))
+        self.config.write_text(servers.bootd_config(self.run.path, config_extra))
+        self.start_bootd()
+
+    def start_bootd(self) -> None:
+        """Start the real ``bootd serve`` in its namespace and wait until it answers."""
+        self.log("bootd").write_text("")
+        command = servers.bootd_command(self.config, "serve")
+        process = self._serve("bootd", inside(self.network.boot, command))
+        servers.wait_until_ready(process, self.log("bootd"))
+
+    def stop_bootd(self) -> None:
+        """End the daemon as an init system would."""
+        with self.run.change() as state:
+            process = state.servers.pop("bootd", None)
+        if process is not None:
+            process.end(patience_s=10)
+        self._reap()
+
+    def _serve(self, name: str, argv: list[str]) -> Process:
+        process, child = processes.start(argv, log=self.log(name), env=servers.bootd_environment())
+        self._children.append(child)
+        with self.run.change() as state:
+            state.servers[name] = process
+        return process
+
+    def down(self) -> None:
+        """Take down whatever there is of the lab: machines, servers, namespaces, folder. Never fails halfway.
+
+        What the state file does not know (a lab whose maker was killed) is found by
+        its namespaces: nothing lives there that the lab did not start.
+        """
+        try:
+            state = self.run.load()
+        except (LabError, ValueError):
+            state = State()  # nothing noted, or half written: the namespaces tell the rest
+        for node in state.nodes.values():
+            if node.process is not None:
+                node.process.end()
+        for server in reversed(list(state.servers.values())):
+            server.end()
+        for pid in self.network.inhabitants():
+            stranger = processes.identify(pid)
+            if stranger is not None:
+                stranger.end()
+        self._reap()
+        self.network.down()
+        shutil.rmtree(self.run.path, ignore_errors=True)
+
+    def _reap(self) -> None:
+        """Collect our own children that have ended, so that none stays a zombie."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def __enter__(self) -> Self:
+        return self if self.run.exists else self.up()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    # -- bootd in it -------------------------------------------------------------------------
+
+    def bootd(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the bootd command on the lab's configuration; raises `LabError` with its words if it fails."""
+        done = subprocess.run(
+            servers.bootd_command(self.config, *argv),
+            env=servers.bootd_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise LabError(f"bootd {' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def register(self, name: str, **settings: str) -> None:
+        """Enter the machine *name* into bootd's host table."""
+        words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        self.bootd("hosts", "add", name, "--mac", self.node(name).spec.mac, *words)
+
+    # -- its machines ------------------------------------------------------------------------
+
+    def state(self) -> State:
+        return self.run.load()
+
+    def node(self, name: str) -> Node:
+        """Return the machine *name*; raises `LabError` with the names there are."""
+        nodes = self.state().nodes
+        if name not in nodes:
+            raise LabError(
+                f"the lab {self.name!r} has no machine {name!r}; it has: {', '.join(nodes) or 'none'}"
+            )
+        return nodes[name]
+
+    def places(self, name: str) -> Places:
+        return Places(self.run.path, f"n-{name}")
+
+    def add_node(self, spec: NodeSpec) -> NodeSpec:
+        """Plug in a machine; it stays off. Returns the spec with its MAC address."""
+        full = machines.complete(self.name, spec)
+        with self.run.change() as state:
+            if spec.name in state.nodes:
+                raise LabError(f"the lab {self.name!r} already has a machine {spec.name!r}")
+            tap = f"tap{len(state.nodes)}"
+            self.network.add_tap(tap)
+            state.nodes[spec.name] = Node(full, tap)
+        if full.kind.firmware == "uefi":
+            shutil.copyfile(machines.OVMF_VARS, self.places(spec.name).vars)
+        return full
+
+    def power_on(self, name: str) -> None:
+        """Press the button of a machine that is off."""
+        node = self.node(name)
+        if node.is_on:
+            raise LabError(f"{name} is on already; bootd lab boot {name} restarts it")
+        places = self.places(name)
+        self.console(name).restart()
+        argv = inside(self.network.lan, machines.command(self.name, node.spec, node.tap, places))
+        process, child = processes.start(argv, log=places.messages)
+        self._children.append(child)
+        with self.run.change() as state:
+            state.nodes[name].process = process
+        if not qmp.wait_until_there(places.qmp, lambda: process.alive):
+            raise LabError(f"{name} does not start; QEMU said:\n{places.messages.read_text()}")
+
+    def power_off(self, name: str) -> None:
+        """Pull the plug; a machine that is off stays off."""
+        node = self.node(name)
+        if node.process is not None and node.is_on:
+            qmp.execute(self.places(name).qmp, "quit")
+            node.process.end()
+        with self.run.change() as state:
+            state.nodes[name].process = None
+        self._reap()
+
+    def reset(self, name: str) -> None:
+        """Press the reset button."""
+        if not self.node(name).is_on:
+            raise LabError(f"{name} is off")
+        self.console(name).restart()
+        qmp.execute(self.places(name).qmp, "system_reset")
+
+    def boot(self, name: str) -> None:
+        """Make *name* start from its firmware: power on, or reset."""
+        if self.node(name).is_on:
+            self.reset(name)
+        else:
+            self.power_on(name)
+
+    def power(self, name: str) -> str:
+        """Return ``off``, or QEMU's word: ``running``, ``paused`` …"""
+        return qmp.status(self.places(name).qmp) if self.node(name).is_on else "off"
+
+    def console(self, name: str) -> console.ConsoleLog:
+        """Return the log of the machine's serial console since its last power-on by us."""
+        if name not in self._logs:
+            self._logs[name] = console.ConsoleLog(self.places(name).console_log)
+        return self._logs[name]
+
+    def wait_for(self, name: str, pattern: str, timeout_s: float = 180.0) -> re.Match[str]:
+        """Return the first match on the machine's console since power-on; raises `NotArrived`."""
+        return console.wait_for(self.console(name), name, pattern, timeout_s)
+
+
+def labs(root: Path = DEFAULT_ROOT) -> list[str]:
+    """Return the names of the labs that are up, or were left behind."""
+    return names(root)

@@ -1,0 +1,47 @@
+"""What the lab needs of the machine it runs on: root, and a handful of Debian packages."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bootd.lab.errors import LabError
+
+# what is looked for -> the Debian package that has it; a name without "/" is searched on PATH
+COMMON = {
+    "ip": "iproute2",
+    "dnsmasq": "dnsmasq-base",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "/usr/lib/ipxe/undionly.kpxe": "ipxe",
+    "/usr/lib/ipxe/snponly.efi": "ipxe",
+    "/usr/lib/ipxe/qemu/pxe-virtio.rom": "ipxe-qemu",
+    "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
+}
+LOSS = {"nft": "nftables"}
+
+# daemons' folders: sudo and cron leave them out of PATH
+_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def missing(wanted: Iterable[tuple[str, str]], exists: Callable[[str], bool] | None = None) -> list[str]:
+    """Return the packages of *wanted* that are not there, each once, in order."""
+    is_there = exists or _exists
+    return list(dict.fromkeys(package for thing, package in wanted if not is_there(thing)))
+
+
+def check(*, loss: bool = False) -> None:
+    """Raise `LabError` with everything that is missing at once."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces and needs root; try: sudo -E bootd lab …")
+    packages = missing([*COMMON.items(), *(LOSS.items() if loss else ())])
+    if packages:
+        raise LabError(
+            "the lab needs packages that are not installed; run:\n"
+            f"  apt-get install -y --no-install-recommends {' '.join(packages)}"
+        )
+
+
+def _exists(thing: str) -> bool:
+    if "/" in thing:
+        return Path(thing).exists()
+    return shutil.which(thing, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}") is not None
