@@ -48,7 +48,11 @@ _RASPBERRY_PI = encode_vendor_options(
 
 
 class UefiStrategy(StrEnum):
-    """How a UEFI PXE ROM is brought to its file. Each is broken on some firmware, so a host may choose."""
+    """How a UEFI PXE ROM is brought to its file.
+
+    Each is broken on some firmware, so a host may choose. OVMF takes both; after a reply
+    from port 4011 it waits out a second before its first TFTP request.
+    """
 
     BOOT_SERVER = "boot-server"  # no option 43: the ROM asks again on port 4011
     OFFER = "offer"  # option 43.6 bit 3: the ROM boots straight from the offer
