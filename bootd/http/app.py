@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from bootd.http import boot, files, health, node
-from bootd.http.errors import errors_to_sentences, server_logger
+from bootd.http.errors import body_in_time, errors_to_sentences, server_logger
 from bootd.http.parts import PARTS, Parts
 from bootd.telemetry import Emit
 
-KEEP_ALIVE_S = 60.0  # also how long a request may take to arrive
+KEEP_ALIVE_S = 60.0  # also how long the head of a request may take to arrive
+BODY_S = 10.0  # how long its body may take
 _FORM_SIZE = 64 * 1024  # octets of a POST
 _SHUTDOWN_S = 3.0  # for transfers that run when bootd is told to stop
 
@@ -30,7 +31,9 @@ def routes(app: web.Application) -> None:
 
 def make_app(parts: Parts) -> web.Application:
     """Return the application for the boot port."""
-    app = web.Application(middlewares=[errors_to_sentences(parts.emit)], client_max_size=_FORM_SIZE)
+    app = web.Application(
+        middlewares=[errors_to_sentences(parts.emit), body_in_time(BODY_S)], client_max_size=_FORM_SIZE
+    )
     app[PARTS] = parts
     routes(app)
     app.on_response_prepare.append(_say_less)

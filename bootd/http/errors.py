@@ -1,5 +1,6 @@
 """Errors as clients see them: one sentence, never a traceback."""
 
+import asyncio
 import json
 import logging
 
@@ -37,11 +38,29 @@ def errors_to_sentences(emit: Emit) -> Middleware:
     return middleware
 
 
+def body_in_time(limit_s: float) -> Middleware:
+    """Return a middleware that reads the body before the handler runs, for *limit_s* at most."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.body_exists:
+            try:
+                async with asyncio.timeout(limit_s):
+                    await request.read()
+            except TimeoutError:
+                late = failure(web.HTTPRequestTimeout, "too-slow", "the body did not arrive in time")
+                late.force_close()
+                raise late from None
+        return await handler(request)
+
+    return middleware
+
+
 class ErrorsToEvents(logging.Handler):
     """What aiohttp would log with a traceback becomes an event: bad requests are the network's, not ours."""
 
     def __init__(self, emit: Emit) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.DEBUG)
         self._emit = emit
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -49,13 +68,13 @@ class ErrorsToEvents(logging.Handler):
         if isinstance(error, HttpProcessingError):
             source = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
             self._emit(PacketDropped(protocol="http", why="bad-request", source=source))
-        else:
+        elif record.levelno >= logging.WARNING:  # below: clients that went away
             self._emit(InternalError(where="http", text=f"{record.getMessage()}: {error!r}"))
 
 
 def server_logger(emit: Emit) -> logging.Logger:
     """Return the logger to give to aiohttp's server; it is known to nobody else and writes nothing."""
-    logger = logging.Logger("bootd.http", logging.WARNING)
+    logger = logging.Logger("bootd.http", logging.DEBUG)
     logger.propagate = False
     logger.addHandler(ErrorsToEvents(emit))
     return logger
