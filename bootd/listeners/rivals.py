@@ -65,7 +65,8 @@ def _owner(inodes: set[str], proc: Path) -> Rival | None:
 
 def _holds(folder: Path, links: set[str]) -> bool:
     try:
-        return any(_link(entry) in links for entry in os.scandir(folder))
+        with os.scandir(folder) as entries:
+            return any(_link(entry) in links for entry in entries)
     except OSError:  # somebody else's process, or one that has just ended
         return False
 
