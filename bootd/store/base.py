@@ -73,6 +73,14 @@ class Reads(ABC):
         """Return the newest entries, newest first."""
 
     @abstractmethod
+    def changes_of(self, kind: str) -> list[tuple[int, str]]:
+        """Return (change, what) of each transaction that changed rows of *kind*, newest first."""
+
+    @abstractmethod
+    def entries(self, change: int) -> list[JournalEntry]:
+        """Return what one transaction changed, in its order."""
+
+    @abstractmethod
     def observations(
         self, *, mac: str | None = None, host: str | None = None, since_id: int = 0, limit: int = 1000
     ) -> list[Kept]:
@@ -137,6 +145,14 @@ class Transaction(Reads):
 
     @abstractmethod
     def remove_document(self, name: str) -> bool: ...
+
+    @abstractmethod
+    def revert(self, change: int) -> list[JournalEntry]:
+        """Put back what an earlier transaction changed; return its entries.
+
+        Raises `Refused` where one of its hosts is no longer as it left it, `Conflict` where a
+        value is taken by now.
+        """
 
     @abstractmethod
     def add_observations(self, observations: Iterable[Observation]) -> None:

@@ -198,7 +198,12 @@ OBSERVATION_COLUMNS = ("at", "mac", "host", "event", "text", "octets", "seconds"
 
 
 def observation_values(seen: Observation) -> tuple[Any, ...]:
-    return (instant(seen.at), seen.mac, seen.host, seen.event, seen.text, seen.octets, seen.seconds)
+    return (instant(seen.at), seen.mac, seen.host, seen.event, _clean(seen.text), seen.octets, seen.seconds)
+
+
+def _clean(text: str) -> str:
+    """Return *text* as it can be kept: names from the network may hold what UTF-8 has no octets for."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def observation(row: Row) -> Observation:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from bootd.boot.snapshot import Changes, Policy, Snapshot, apply_changes
 from bootd.clock import Clock
-from bootd.errors import Conflict, NotFound
+from bootd.errors import Conflict, NotFound, Refused
 from bootd.model import Assignment, Host, MemoryImage, Observation, Override, Sighting
 from bootd.store import rows
 from bootd.store.base import JournalEntry, Kept, Reads, Store, Transaction
@@ -71,6 +71,17 @@ class _SqliteReads(Reads):
         where = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
         found = self._ask(f"SELECT * FROM journal {where} ORDER BY id DESC LIMIT ?", (*kinds, limit))
         return [_entry(row) for row in found]
+
+    def changes_of(self, kind: str) -> list[tuple[int, str]]:
+        found = self._ask(
+            "SELECT DISTINCT change, what FROM journal WHERE kind = ? ORDER BY change DESC", (kind,)
+        )
+        return [(row["change"], row["what"]) for row in found]
+
+    def entries(self, change: int) -> list[JournalEntry]:
+        return [
+            _entry(row) for row in self._ask("SELECT * FROM journal WHERE change = ? ORDER BY id", (change,))
+        ]
 
     def observations(
         self, *, mac: str | None = None, host: str | None = None, since_id: int = 0, limit: int = 1000
@@ -294,6 +305,34 @@ class _SqliteTransaction(_SqliteReads, Transaction):
 
     def remove_document(self, name: str) -> bool:
         return self._remove(DOCUMENT, name)
+
+    def revert(self, change: int) -> list[JournalEntry]:
+        entries = self.entries(change)
+        hosts = [entry for entry in entries if entry.kind == HOST.name]
+        for entry in hosts:
+            now = self.host(entry.key)
+            if now != (None if entry.after is None else HOST.from_row(entry.after)):
+                raise Refused(f"host {entry.key!r} was changed again since then: it is left as it is")
+        for entry in hosts:
+            if entry.before is None:
+                self.remove_host(entry.key)
+        self.put_hosts(HOST.from_row(entry.before) for entry in hosts if entry.before is not None)
+        for entry in entries:
+            self._put_back(entry)
+        return entries
+
+    def _put_back(self, entry: JournalEntry) -> None:
+        """Give back what a host lost with its row, and the layout of the table."""
+        before = entry.before
+        match entry.kind:
+            case DOCUMENT.name if before is None:
+                self.remove_document(entry.key)
+            case DOCUMENT.name if before is not None:
+                self.put_document(entry.key, DOCUMENT.from_row(before).text)
+            case ASSIGNMENT.name if before is not None:
+                self.put_assignment(ASSIGNMENT.from_row(before))
+            case OVERRIDE.name if before is not None:
+                self.put_override(OVERRIDE.from_row(before))
 
     def add_observations(self, observations: Iterable[Observation]) -> None:
         columns, marks = ", ".join(rows.OBSERVATION_COLUMNS), ", ".join("?" * len(rows.OBSERVATION_COLUMNS))

@@ -1,0 +1,99 @@
+"""Events as rows of a machine's chain, in words for people."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from bootd.events import (
+    Event,
+    FileSent,
+    LoopSuspected,
+    NodeReported,
+    NodeReportRefused,
+    OfferSent,
+    OverrideUsed,
+    ScriptRefused,
+    ScriptSent,
+    TftpReadCompleted,
+    TftpReadFailed,
+    UnknownMachine,
+)
+from bootd.model import Observation, Sighting
+
+_Said = tuple[str, int, float]  # text, octets sent, seconds taken
+
+
+def _offer(event: OfferSent) -> _Said:
+    port = "" if event.port == 67 else f" on port {event.port}"
+    return f"{event.arch} asked{port} as {event.stage}, was offered {event.boot_file}", event.octets, 0.0
+
+
+def _read(event: TftpReadCompleted) -> _Said:
+    note = "" if event.confirmed else " (last block not acknowledged, as many ROMs do)"
+    return f"read {event.filename} by TFTP{note}", event.octets, event.seconds
+
+
+def _read_failed(event: TftpReadFailed) -> _Said:
+    return f"gave up reading {event.filename} by TFTP: {event.why}", event.octets, 0.0
+
+
+def _script(event: ScriptSent) -> _Said:
+    once = "" if event.override is None else " (once)"
+    return f"fetched its {event.dialect} script: {event.answer}{once}", event.octets, 0.0
+
+
+def _no_script(event: ScriptRefused) -> _Said:
+    return f"asked for a script and got none: {event.why}", 0, 0.0
+
+
+def _file(event: FileSent) -> _Said:
+    name = event.path.rpartition("/")[2] or event.path
+    return f"{'fetched' if event.complete else 'fetched part of'} {name}", event.octets, event.seconds
+
+
+def _reported(event: NodeReported) -> _Said:
+    return f"reported {event.state}" + (f": {event.detail}" if event.detail else ""), 0, 0.0
+
+
+def _report_refused(event: NodeReportRefused) -> _Said:
+    return f"sent a report that was refused: {event.why}", 0, 0.0
+
+
+def _used(event: OverrideUsed) -> _Said:
+    return f"has carried out its one-shot order, {event.target}", 0, 0.0
+
+
+def _loop(event: LoopSuspected) -> _Said:
+    return f"was given {event.answer} {event.repeats} times without going on: it loops", 0, 0.0
+
+
+_WORDS: dict[type[Event], Callable[[Any], _Said]] = {
+    OfferSent: _offer,
+    TftpReadCompleted: _read,
+    TftpReadFailed: _read_failed,
+    ScriptSent: _script,
+    ScriptRefused: _no_script,
+    FileSent: _file,
+    NodeReported: _reported,
+    NodeReportRefused: _report_refused,
+    OverrideUsed: _used,
+    LoopSuspected: _loop,
+}
+
+
+def observation_of(event: Event, at: datetime) -> Observation | None:
+    """Return the row that *event* is in a machine's chain, None where it belongs to no machine's."""
+    words = _WORDS.get(type(event))
+    if words is None or not event.mac:
+        return None
+    if isinstance(event, TftpReadFailed) and event.why == "client-aborted":
+        return None  # EDK2 asks for the size this way, and then reads in earnest
+    text, octets, seconds = words(event)
+    return Observation(at, event.mac, event.host, event.name, text, octets, seconds)
+
+
+def sighting_of(event: Event, at: datetime) -> Sighting | None:
+    """Return the sighting that *event* is, None for anything but the question of an unknown machine."""
+    if not isinstance(event, UnknownMachine) or not event.mac:
+        return None
+    return Sighting(event.mac, event.arch, at, at, 1, event.why)
