@@ -31,14 +31,19 @@ def missing(wanted: Iterable[tuple[str, str]], exists: Callable[[str], bool] | N
 
 def check(*, loss: bool = False) -> None:
     """Raise `LabError` with everything that is missing at once."""
-    if os.geteuid() != 0:
-        raise LabError("the lab makes network namespaces and needs root; try: sudo -E bootd lab …")
+    check_root()
     packages = missing([*COMMON.items(), *(LOSS.items() if loss else ())])
     if packages:
         raise LabError(
             "the lab needs packages that are not installed; run:\n"
             f"  apt-get install -y --no-install-recommends {' '.join(packages)}"
         )
+
+
+def check_root() -> None:
+    """Raise `LabError` unless we may make and remove network namespaces."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces and needs root; try it with sudo")
 
 
 def _exists(thing: str) -> bool:

@@ -1,0 +1,116 @@
+"""``bootd lab demo``: two machines boot over the network while you watch."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bootd.lab import Lab
+    from bootd.lab.demo import Outcome
+    from bootd.model import Observation
+
+NAME = "demo"
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave the lab up afterwards.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for the machines.")
+def demo(keep: bool, timeout: float) -> int:
+    """Boot a BIOS and a UEFI machine over the network, each step with its time and bytes."""
+    from bootd.lab import Lab
+    from bootd.lab.demo import NODES, boot_and_watch, furnish
+
+    names = [spec.name for spec in NODES]
+    _tear_down_on_signals()
+    lab = Lab(NAME)
+    if lab.run.path.exists() or lab.network.exists:
+        click.echo("taking down the demo lab of an earlier run")
+        lab.down()
+    with_success = False
+    try:
+        lab.up()
+        click.echo(
+            "a private network: the site's DHCP server (which knows nothing of booting), bootd beside it"
+        )
+        furnish(lab, NODES, cache=cache_dir(), say=click.echo)
+        lab.bootd("boot", ",".join(names), "memory:hello")
+        click.echo("both are to boot memory:hello; pressing their buttons now\n")
+        outcome = boot_and_watch(lab, names, print_step(names), patience_s=timeout)
+        with_success = outcome.all_arrived
+        _print_summary(outcome)
+        if not with_success:
+            print_troubles(lab, outcome)
+        _print_next(lab, keep)
+    finally:
+        if not keep:
+            lab.down()
+    return 0 if with_success else 1
+
+
+def cache_dir() -> Path:
+    """Return where downloaded packages and built images are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "bootd"
+
+
+def print_step(names: list[str]) -> "Callable[[Observation, datetime], None]":
+    """Return what prints a step of one of *names*."""
+    from bootd.lab.chain import format_step
+
+    width = max(map(len, names))
+    return lambda step, powered_at: click.echo(format_step(step, powered_at, width))
+
+
+def print_troubles(lab: "Lab", outcome: "Outcome") -> None:
+    """Tell of each machine that did not arrive what bootd heard of it and what its console says."""
+    for summary in outcome.summaries:
+        if not summary.arrived:
+            trace = lab.bootd("trace", summary.node, check=False)
+            click.echo(
+                f"\n{summary.node} did not report in. What bootd heard of it:\n{trace.stdout or '(nothing)'}"
+            )
+            click.echo(f"Its console ends with:\n{lab.console(summary.node).tail()}")
+
+
+def _print_summary(outcome: "Outcome") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bootd.lab.chain import format_octets
+
+    table = Table(title="From power-on to a shell that reports in")
+    table.add_column("machine")
+    for heading in ("time", "by TFTP", "by HTTP"):
+        table.add_column(heading, justify="right")
+    table.add_column("reported in")
+    for row in outcome.summaries:
+        took = f"{row.seconds:.1f} s" if row.seconds is not None else "-"
+        sizes = format_octets(row.tftp_octets), format_octets(row.http_octets)
+        table.add_row(row.node, took, *sizes, "yes" if row.arrived else "no")
+    click.echo()
+    Console().print(table)
+
+
+def _print_next(lab: "Lab", keep: bool) -> None:
+    click.echo("\nTo try next:")
+    if keep:
+        from bootd.cli.lab import next_commands
+
+        click.echo(next_commands(lab, list(lab.state().nodes)))
+        return
+    click.echo("  bootd lab demo --keep      # the same, and the lab stays up")
+    click.echo("  bootd lab up               # a lab of your own; it prints how to go on")
+    click.echo("  bootd serve                # on this machine's own network")
+
+
+def _tear_down_on_signals() -> None:
+    """Make SIGTERM and SIGHUP leave by an exception, so that nothing of the lab stays behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))

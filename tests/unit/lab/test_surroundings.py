@@ -1,0 +1,56 @@
+"""What the lab needs, and the configurations it writes."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bootd.config import parse
+from bootd.lab import LabError, needs
+from bootd.lab.network import Network, inside, loss_rules
+from bootd.lab.servers import bootd_config, site_config
+
+
+def test_all_missing_packages_are_named_at_once_and_each_once() -> None:
+    assert needs.missing(needs.COMMON.items(), lambda thing: thing == "ip") == [
+        "dnsmasq-base", "qemu-system-x86", "ipxe", "ipxe-qemu", "ovmf",
+    ]  # fmt: skip
+
+
+def test_missing_packages_come_with_the_command_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(needs, "COMMON", {"/nowhere/a": "aaa", "/nowhere/b": "bbb"})
+    with pytest.raises(LabError, match="apt-get install -y --no-install-recommends aaa bbb"):
+        needs.check()
+
+
+def test_without_root_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(LabError, match="needs root"):
+        needs.check()
+
+
+def test_the_sites_server_knows_nothing_of_booting() -> None:
+    text = site_config(Path("/run/x"))
+    for word in ("tftp", "pxe", "dhcp-boot", "option=66", "option=67"):
+        assert word not in text
+    assert "enable-ra" in text  # iPXE waits 16 s a stage without
+    assert "no-ping" in text
+
+
+def test_the_labs_configuration_is_one_that_bootd_takes() -> None:
+    text = bootd_config(Path("/run/x"), "[dhcp]\nuefi = 'offer'\n")
+    config = parse(text, None)
+    assert config["server.interfaces"] == ["eth0"]
+    assert config["dhcp.uefi"] == "offer"
+    assert tomllib.loads(text)["server"]["data_dir"] == "/run/x/data"
+
+
+@pytest.mark.parametrize(("percent", "rule"), [(5, "mod 1000 < 50"), (0.5, "mod 1000 < 5"), (12.5, "< 125")])
+def test_loss_is_counted_in_thousandths(percent: float, rule: str) -> None:
+    assert rule in loss_rules(percent)
+
+
+def test_each_lab_has_namespaces_of_its_own() -> None:
+    assert Network("a").namespaces == ("bootd-a-lan", "bootd-a-site", "bootd-a-boot")
+    assert inside("ns", ["true"]) == ["ip", "netns", "exec", "ns", "true"]
