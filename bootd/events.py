@@ -228,6 +228,7 @@ class OverrideUsed(Event):
     name: ClassVar[str] = "boot.override_used"
     override: int
     target: str
+    proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,11 @@ class CannotBecome(BootdError):
         self.user = user
 
 
+def is_root() -> bool:
+    """Tell whether there is anything to drop."""
+    return os.geteuid() == 0
+
+
 def known(user: str) -> bool:
     """Tell whether the system has *user*."""
     try:
@@ -33,10 +38,8 @@ def known(user: str) -> bool:
 def drop(user: str, owned: Iterable[Path]) -> None:
     """Become *user* for good; the files and folders *owned* are given to it first.
 
-    Does nothing for a process that is not root. Raises `CannotBecome`.
+    Raises `CannotBecome`.
     """
-    if os.geteuid() != 0:
-        return
     entry = pwd.getpwnam(user)
     try:
         for path in owned:

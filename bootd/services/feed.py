@@ -11,7 +11,6 @@ from bootd.errors import BootdError
 from bootd.store import Store
 
 LOOK_EVERY_S = 1.0  # the safety net for a commit whose poke was lost
-_STOP = b"stop"
 
 Publish = Callable[[Snapshot, float], None]  # snapshot, seconds it took
 
@@ -61,11 +60,15 @@ class SnapshotFeed:
         self._thread.start()
         return self._current
 
+    def wake(self) -> None:
+        """Look at the store now; for whoever committed in this process, from any thread."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"look", self._poked.getsockname())
+
     def stop(self) -> None:
         """End the thread; returns when it has closed its connection."""
         self._stopping.set()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waker:
-            waker.sendto(_STOP, self._poked.getsockname())
+        self.wake()
         self._thread.join()
 
     def _run(self) -> None:

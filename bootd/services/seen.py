@@ -60,7 +60,7 @@ def _report_refused(event: NodeReportRefused) -> _Said:
 
 
 def _used(event: OverrideUsed) -> _Said:
-    return f"has carried out its one-shot order, {event.target}", 0, 0.0
+    return f"has carried out its one-shot order, {event.target}: {event.proof}", 0, 0.0
 
 
 def _loop(event: LoopSuspected) -> _Said:

@@ -1,0 +1,174 @@
+"""``bootd explain``: what would it boot, by which rule, from which facts?"""
+
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bootd.cli.context import Site, pass_site, print_json
+from bootd.errors import BadValue, NotFound
+from netboot.arch import BY_NAME, Architecture
+from netboot.errors import LocalError
+from netboot.hwaddr import parse_mac
+from netboot.request import Stage
+
+if TYPE_CHECKING:
+    from bootd.boot.explain import Explanation
+    from bootd.boot.offer import ServerFacts
+    from bootd.boot.snapshot import Snapshot
+
+_SHORT = {"bios": "x86-bios", "uefi": "x64-uefi", "http": "x64-uefi-http", "arm64": "arm64-uefi"}
+
+
+@click.command()
+@click.argument("machine", metavar="HOST|MAC")
+@click.option(
+    "--firmware", default="bios", show_default=True, help="bios, uefi, http, arm64, or a name of option 93."
+)
+@click.option(
+    "--stage",
+    type=click.Choice([s.value for s in (Stage.ROM, Stage.IPXE, Stage.GPXE)]),
+    help="Only this question.",
+)
+@click.option("--at", "at_text", metavar="TIME", help="As if it were TIME (2026-01-05T09:00, local time).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_site
+def explain(
+    site: Site, machine: str, firmware: str, stage: str | None, at_text: str | None, as_json: bool
+) -> None:
+    """Say what a machine would boot, by which rule, from which facts, with each answer on the way."""
+    from bootd.boot import explain as rules
+
+    arch = _architecture(firmware)
+    snapshot = _snapshot(site)
+    mac = _mac(snapshot, machine)
+    server = _server(site)
+    found = rules.explain(
+        snapshot, mac, arch, _instant(at_text), server, stage=Stage(stage) if stage else None
+    )
+    script = _script(site, found, server)
+    if as_json:
+        print_json(_as_json(found, script))
+    else:
+        _show(found, script)
+
+
+def _architecture(text: str) -> Architecture:
+    name = _SHORT.get(text, text)
+    if name not in BY_NAME:
+        raise BadValue("--firmware", text, "one of " + ", ".join([*_SHORT, *BY_NAME]))
+    return BY_NAME[name]
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise BadValue("--at", text, "a time such as 2026-01-05T09:00") from None
+
+
+def _snapshot(site: Site) -> "Snapshot":
+    """Return the store as the daemon would see it; loaders as configured, wherever they are."""
+    from bootd.boot.snapshot import Policy
+
+    with site.open_store() as store:
+        return store.load_snapshot(
+            Policy(loaders=site.config.loaders, uefi_strategy=site.config["dhcp.uefi"])
+        )
+
+
+def _mac(snapshot: "Snapshot", machine: str) -> str:
+    host = snapshot.hosts.get(machine)
+    if host is not None:
+        return host.mac
+    try:
+        return parse_mac(machine)
+    except LocalError:
+        raise NotFound("host", machine, "give a name of `bootd hosts list` or a MAC address") from None
+
+
+def _server(site: Site) -> "ServerFacts":
+    """Return how clients reach this server, or 0.0.0.0 where no interface is up here."""
+    from bootd.boot.offer import ServerFacts, http_base
+    from bootd.errors import BootdError
+    from bootd.listeners.reach import Reach
+
+    config = site.config
+    port = config["http.port"]
+    try:
+        reach = Reach(
+            config["server.interfaces"],
+            http_port=port,
+            address=config["server.address"],
+            tftp_server=config["tftp.server"],
+        )
+    except BootdError:
+        address = config["server.address"] or "0.0.0.0"
+        octets = socket.inet_aton(address)
+        return ServerFacts(address, octets, http_base(address, port), octets)
+    return reach.facts()[0]
+
+
+def _script(site: Site, found: "Explanation", server: "ServerFacts") -> str:
+    """Return the script at the end of the way, its token left out; "" where there is none."""
+    from bootd.boot.decide import BootLocal, BootMemory, Diagnose
+    from bootd.boot.render import Renderer, ScriptFacts
+
+    last = found.steps[-1]
+    if not isinstance(last.decision, BootMemory | BootLocal | Diagnose):
+        return ""
+    facts = ScriptFacts(
+        base_url=server.http_base,
+        arch=found.arch,
+        token="one-time-token",
+        loader=site.config.loaders.get(found.arch.name),
+        local_helper=_helper(site.data_dir),
+    )
+    dialect = "gpxe" if last.request.stage is Stage.GPXE else "ipxe"
+    return Renderer([site.data_dir / "templates"]).render(last.decision, dialect, facts).text
+
+
+def _helper(data_dir: Path) -> str | None:
+    from bootd.upkeep import HELPER
+
+    return HELPER if (data_dir / "files" / HELPER).exists() else None
+
+
+def _as_json(found: "Explanation", script: str) -> dict[str, Any]:
+    return {
+        "host": found.host.name if found.host else None,
+        "mac": found.mac,
+        "architecture": found.arch.name,
+        "at": found.at.isoformat(timespec="seconds"),
+        "rule": found.rule,
+        "meaning": found.meaning,
+        "facts": list(found.facts),
+        "steps": [
+            {
+                "asks": step.asks,
+                "stage": step.request.stage.value,
+                "rule": step.decision.rule,
+                "answer": step.answer,
+            }
+            for step in found.steps
+        ],
+        "script": script or None,
+    }
+
+
+def _show(found: "Explanation", script: str) -> None:
+    name = found.host.name if found.host else "unknown machine"
+    click.echo(f"{name}  {found.mac}  {found.arch.name}  at {found.at.astimezone():%Y-%m-%d %H:%M %Z}")
+    click.echo(f"  rule    {found.rule}: {found.meaning}")
+    for number, fact in enumerate(found.facts):
+        click.echo(f"  {'facts' if number == 0 else '':<7} {fact}")
+    for number, step in enumerate(found.steps):
+        click.echo(f"  {'answer' if number == 0 else '':<7} {step.asks}: {step.answer}")
+    if not found.host:
+        click.echo(f"  yours?  bootd hosts add NAME --mac {found.mac}")
+    for number, line in enumerate(script.splitlines()):
+        click.echo(f"  {'script' if number == 0 else '':<7} {line}")

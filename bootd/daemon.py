@@ -1,0 +1,373 @@
+"""The daemon: puts the rooms together, runs them in one TaskGroup, and takes them down again."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bootd import privileges, systemd
+from bootd.attribution import Attribution
+from bootd.boot.attempt import Attempts
+from bootd.boot.clients import Clients
+from bootd.boot.decide import BootDecision, decide, find_host
+from bootd.boot.files import Answer
+from bootd.boot.loops import LoopGuard
+from bootd.boot.render import Renderer
+from bootd.boot.snapshot import Snapshot
+from bootd.boot.token import Tokens, read_or_make_secret
+from bootd.clock import utc_now
+from bootd.config import Config
+from bootd.errors import Refused
+from bootd.events import (
+    Event,
+    InternalError,
+    OverrideUsed,
+    PrivilegesDropped,
+    PrivilegesKept,
+    ServiceStarted,
+    ServiceStopped,
+    SnapshotPublished,
+)
+from bootd.http.admin import AdminParts, make_admin_app
+from bootd.http.app import make_app, serve, serve_unix
+from bootd.http.parts import Parts, Transfers
+from bootd.listeners.dhcp import DhcpListener, DhcpResponder
+from bootd.listeners.reach import Reach, neighbour
+from bootd.listeners.sockets import open_tcp, open_udp
+from bootd.listeners.tftp import TftpListener
+from bootd.model import Override
+from bootd.services.evidence import Evidence
+from bootd.services.feed import SnapshotFeed, open_poke_socket
+from bootd.services.filescan import FileIndex
+from bootd.services.observe import Observer, observation_of, sighting_of
+from bootd.store import Store, open_store
+from bootd.telemetry import Problems, Telemetry
+from bootd.upkeep import HELPER, Upkeep, roots
+from netboot.dhcp.pxe import BOOT_SERVER_PORT, DHCP_PORT
+from netboot.request import BootRequest
+
+_LOOK_EVERY_S = 10.0  # boot files, templates and image files are looked at this often
+_TOKEN_LENGTH = 16  # characters at least
+
+
+class Daemon:
+    """One bootd: what it holds, and what happens between its parts."""
+
+    def __init__(self, config: Config, telemetry: Telemetry) -> None:
+        self._config = config
+        self._telemetry = telemetry
+        self._begun = time.monotonic()
+        self._started_at = utc_now()
+        self._snapshot = Snapshot()
+        self._clients = Clients(neighbour)
+        self._loops = LoopGuard()
+        self._attribution = Attribution(self._clients, self.snapshot, telemetry.emit)
+        self._emit = self._attribution.emit
+        self._problems = Problems(self._emit)
+        self._transfers = Transfers()
+        self._stopping = asyncio.Event()
+        self._why_stopped = ""
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of the store that answers follow now."""
+        return self._snapshot
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises `BootdError` where it cannot start."""
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self.stop, signal.Signals(number).name)
+            systemd.notify("READY=1")
+            self._emit(ServiceStarted(listening=self._listening(), seconds=time.monotonic() - self._begun))
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(work()) for work in (self._follow, self._look_after, self._watchdog)
+                ]
+                await self._stopping.wait()
+                systemd.notify("STOPPING=1")
+                for task in running:
+                    task.cancel()
+        self._emit(ServiceStopped(why=self._why_stopped))
+
+    def stop(self, why: str) -> None:
+        """Let `run` come to its end."""
+        self._why_stopped = why
+        self._stopping.set()
+
+    # -- start ----------------------------------------------------------------------------
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        config, data = self._config, self._config.data_dir
+        self._make_folders()
+        self._reach = Reach(
+            config["server.interfaces"],
+            http_port=config["http.port"],
+            address=config["server.address"],
+            tftp_server=config["tftp.server"],
+        )
+        with self._open_store():
+            pass  # made, migrated, and known to be readable before a port is taken
+        sockets = self._bind(stack)
+        self._drop_privileges()
+        secret = read_or_make_secret(data / "secret")
+        self._attempts, self._tokens = Attempts(secret), Tokens(secret)
+        self._renderer = Renderer([data / "templates"])
+        self._files = FileIndex(roots(config))
+        stack.push_async_callback(self._files.aclose)
+        self._upkeep = Upkeep(config, self._files, self._renderer, self._problems)
+        self._start_following(stack, sockets)
+        self._answer_dhcp(stack, sockets)
+        await self._answer_http(stack, sockets)
+
+    def _make_folders(self) -> None:
+        data = self._config.data_dir
+        own = () if self._config["tftp.root"] else (self._config.tftp_root,)
+        try:
+            for folder in (data, data / "files", data / "templates", *own):
+                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            way_out = "start bootd as root, or set server.data_dir"
+            raise Refused(f"cannot make {error.filename}: {error.strerror}; {way_out}") from error
+
+    def _bind(self, stack: AsyncExitStack) -> "Sockets":
+        """Take every port while we may; raises `PortTaken` and `NotPermitted`."""
+        config = self._config
+        sockets = Sockets()
+        stack.callback(sockets.close)
+        if config["dhcp.mode"] == "proxy":
+            for port in (DHCP_PORT, BOOT_SERVER_PORT):
+                sockets.dhcp[port] = open_udp("", port)
+        self._tftp = TftpListener(lookup=self._find, emit=self._emit, port=config["tftp.port"])
+        stack.push_async_callback(self._tftp.aclose)
+        sockets.http.append(open_tcp("", config["http.port"]))
+        for endpoint in config["http.admin.listen"]:
+            address, _, port = endpoint.rpartition(":")
+            sockets.admin.append(open_tcp(address, int(port)))
+        sockets.poke = open_poke_socket(config.data_dir / "poke.sock")
+        return sockets
+
+    def _drop_privileges(self) -> None:
+        user, data = self._config["server.user"], self._config.data_dir
+        if not user or not privileges.is_root():
+            return
+        if not privileges.known(user):
+            self._emit(PrivilegesKept(user=user))
+            return
+        privileges.drop(user, [data, *data.iterdir()])
+        self._emit(PrivilegesDropped(user=user))
+
+    def _open_store(self) -> Store:
+        return open_store(self._config.store_url, clock=utc_now)
+
+    def _start_following(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+        """Begin to follow the store, and to write down what happens."""
+        loop = asyncio.get_running_loop()
+        self._newer: asyncio.Queue[tuple[Snapshot, float]] = asyncio.Queue()
+
+        def publish(snapshot: Snapshot, seconds: float) -> None:
+            loop.call_soon_threadsafe(self._newer.put_nowait, (snapshot, seconds))
+
+        def trouble(topic: str, text: str) -> None:
+            loop.call_soon_threadsafe(self._trouble, topic, text)
+
+        feed = SnapshotFeed(
+            self._open_store,
+            self._upkeep.policy,
+            poked=sockets.poke,
+            publish=publish,
+            trouble=partial(trouble, "store"),
+        )
+        self._snapshot = feed.start()
+        stack.callback(feed.stop)
+
+        def used_up(override: Override, why: str) -> None:
+            loop.call_soon_threadsafe(self._say_used, override, why)
+
+        self._observer = Observer(
+            self._open_store,
+            committed=feed.wake,
+            used_up=used_up,
+            trouble=partial(trouble, "observations"),
+        )
+        self._observer.start()
+        stack.callback(self._observer.close)
+        evidence = Evidence(
+            snapshot=self.snapshot,
+            attempts=self._attempts,
+            loops=self._loops,
+            use_up=self._observer.override_used,
+            emit=self._emit,
+            monotonic=time.monotonic,
+        )
+        self._telemetry.listen(evidence.take)
+        self._telemetry.listen(self._write_down)
+
+    def _answer_dhcp(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+        responder = DhcpResponder(
+            snapshot=self.snapshot,
+            server_of=self._reach.server_of,
+            clients=self._clients,
+            repeats_of=lambda mac: self._loops.repeats(mac, time.monotonic()),
+            clock=utc_now,
+            emit=self._emit,
+        )
+        stack.callback(DhcpListener(sockets.dhcp, responder, self._emit).close)
+
+    async def _answer_http(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+        parts = Parts(
+            decide=self._decide,
+            renderer=self._renderer,
+            lookup=self._files.lookup,
+            attempts=self._attempts,
+            tokens=self._tokens,
+            emit=self._emit,
+            problems=self._problems,
+            clock=utc_now,
+            clients=self._clients,
+            host_name=self._attribution.host_name,
+            loader_for=lambda architecture: self._upkeep.policy.loaders.get(architecture.name),
+            local_helper=HELPER,
+            address=self._config["server.address"],
+            transfers=self._transfers,
+        )
+        runner = await serve(make_app(parts), sockets.http, self._emit)
+        stack.push_async_callback(runner.cleanup)
+        await self._answer_admins(stack, sockets)
+
+    async def _answer_admins(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+        parts = AdminParts(
+            emit=self._emit,
+            problems=self._problems,
+            started_at=self._started_at,
+            interfaces=self._interfaces,
+            counts=self._telemetry.by_name,
+            generation=lambda: self._snapshot.generation,
+            transfers=self._transfers,
+            refresh=self._refresh,
+        )
+        path = self._config.data_dir / "admin.sock"
+        path.unlink(missing_ok=True)
+        runner = await serve_unix(make_admin_app(parts), str(path), self._emit)
+        stack.push_async_callback(runner.cleanup)
+        path.chmod(0o600)
+        if sockets.admin:
+            runner = await serve(make_admin_app(parts, token=self._token()), sockets.admin, self._emit)
+            stack.push_async_callback(runner.cleanup)
+
+    def _token(self) -> str | None:
+        """Return what TCP admins must know; None where only loopback listens and no file is named."""
+        name = self._config["http.admin.token_file"]
+        if not name:
+            return None
+        try:
+            token = Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"http.admin.token_file: cannot read {name}: {error}") from error
+        if len(token) < _TOKEN_LENGTH:
+            raise Refused(f"http.admin.token_file: {name} must hold at least {_TOKEN_LENGTH} characters")
+        return token
+
+    # -- questions ------------------------------------------------------------------------
+
+    def _decide(self, request: BootRequest, *, waited: bool) -> BootDecision:
+        host = find_host(self._snapshot, request)
+        mac = host.mac if host is not None else request.mac
+        if waited:
+            self._loops.progress(mac)
+        return decide(self._snapshot, request.repeated(self._loops.repeats(mac, time.monotonic())))
+
+    async def _find(self, name: str, client: str) -> Answer:
+        return await self._files.find(name)
+
+    def _interfaces(self) -> list[Mapping[str, object]]:
+        return [{"name": i.name, "address": i.address, "index": i.index} for i in self._reach.served]
+
+    def _listening(self) -> str:
+        config = self._config
+        ports = ["DHCP 67 and 4011"] if config["dhcp.mode"] == "proxy" else []
+        ports += [f"TFTP {config['tftp.port']}", f"HTTP {config['http.port']}"]
+        where = ", ".join(f"{i.name} ({i.address})" for i in self._reach.served)
+        return f"{', '.join(ports)} on {where}"
+
+    # -- what goes on beside the answers ----------------------------------------------------
+
+    def _write_down(self, event: Event) -> None:
+        now = utc_now()
+        observation = observation_of(event, now)
+        if observation is not None:
+            self._observer.record(observation)
+        sighting = sighting_of(event, now)
+        if sighting is not None:
+            self._observer.sighting(sighting)
+
+    def _trouble(self, topic: str, text: str) -> None:
+        if text:
+            self._problems.found(topic, text)
+        else:
+            self._problems.cleared(topic)
+
+    def _say_used(self, override: Override, why: str) -> None:
+        host = self._snapshot.hosts.get(override.host)
+        used = OverrideUsed(
+            mac=host.mac if host is not None else "",
+            host=override.host,
+            override=override.id,
+            target=str(override.target),
+            proof=why,
+        )
+        self._emit(used)
+
+    async def _follow(self) -> None:
+        """Answer by each newer snapshot; the files of a new memory image are found first."""
+        while True:
+            snapshot, seconds = await self._newer.get()
+            if snapshot.memory_images != self._snapshot.memory_images:
+                await self._files.refresh()
+                self._upkeep.check_images(snapshot)
+            self._snapshot = replace(snapshot, policy=self._upkeep.policy)
+            published = SnapshotPublished(
+                generation=snapshot.generation, hosts=len(snapshot.hosts), milliseconds=seconds * 1e3
+            )
+            self._emit(published)
+
+    async def _look_after(self) -> None:
+        """Keep an eye on what changes without a commit."""
+        self._trouble("uefi-local-boot", await asyncio.to_thread(self._upkeep.make_helper))
+        while True:
+            try:
+                await self._refresh()
+            except Exception as error:  # noqa: BLE001 - looking after things must not end the answers
+                self._emit(InternalError(where="refresh", text=repr(error)))
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _refresh(self) -> None:
+        await self._upkeep.refresh(self._snapshot)
+        self._snapshot = replace(self._snapshot, policy=self._upkeep.policy)
+
+    async def _watchdog(self) -> None:
+        interval = systemd.watchdog_interval()
+        while interval is not None:
+            systemd.notify("WATCHDOG=1")
+            await asyncio.sleep(interval)
+
+
+class Sockets:
+    """What was bound while we were root; closed at the end, also where the start fails half way."""
+
+    def __init__(self) -> None:
+        self.dhcp: dict[int, socket.socket] = {}
+        self.http: list[socket.socket] = []
+        self.admin: list[socket.socket] = []
+        self.poke: socket.socket
+
+    def close(self) -> None:
+        """Close all; closing twice does no harm."""
+        poke = [self.poke] if hasattr(self, "poke") else []
+        for sock in (*self.dhcp.values(), *self.http, *self.admin, *poke):
+            sock.close()

@@ -1,0 +1,92 @@
+"""What a machine's deeds prove: that it came further, and that a one-shot order was carried out."""
+
+from collections.abc import Callable
+
+from bootd.boot.attempt import Attempts
+from bootd.boot.loops import LoopGuard
+from bootd.boot.snapshot import Snapshot
+from bootd.events import Event, FileSent, LoopSuspected, NodeReported, ScriptSent, TftpReadCompleted
+from bootd.model import Override, TargetKind
+from bootd.telemetry import Emit
+
+_ATTEMPTS = 4096  # under way at one time; the oldest is forgotten first
+
+UseUp = Callable[[int, str], None]  # id of the override, what proved it
+
+
+class Evidence:
+    """Listens to events; tells the loop guard and uses overrides up.
+
+    A memory image counts as booted when each of its files went out whole, or the node
+    reported. The local disk sends nothing, so its script must do as evidence: only a
+    machine that is about to run it fetches it.
+    """
+
+    def __init__(
+        self,
+        *,
+        snapshot: Callable[[], Snapshot],
+        attempts: Attempts,
+        loops: LoopGuard,
+        use_up: UseUp,
+        emit: Emit,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._snapshot = snapshot
+        self._attempts = attempts
+        self._loops = loops
+        self._use_up = use_up
+        self._emit = emit
+        self._monotonic = monotonic
+        self._fetched: dict[str, set[str]] = {}  # attempt -> paths that went out whole
+
+    def take(self, event: Event) -> None:
+        """Draw the conclusions of *event*."""
+        if isinstance(event, ScriptSent):
+            self._script(event)
+        elif isinstance(event, FileSent):
+            self._file(event)
+        elif isinstance(event, NodeReported):
+            self._loops.progress(event.mac)
+            if event.override is not None:
+                self._use_up(event.override, f"the node reported {event.state}")
+        elif isinstance(event, TftpReadCompleted) and event.mac and event.filename in self._loaders():
+            self._note(event.mac, event.host, f"loader {event.filename}")
+
+    def _script(self, event: ScriptSent) -> None:
+        if not event.answer.startswith("diagnose"):
+            self._note(event.mac, event.host, event.answer)
+        override = self._override(event.host, event.override)
+        if override is not None and override.target.kind is TargetKind.LOCAL:
+            self._use_up(override.id, "the machine fetched its local boot script")
+
+    def _file(self, event: FileSent) -> None:
+        attempt = self._attempts.check(event.attempt) if event.complete and event.attempt else None
+        if attempt is None:
+            return
+        self._loops.progress(attempt.mac)
+        override = self._override(event.host, attempt.override)
+        if override is None:
+            return
+        fetched = self._fetched.setdefault(event.attempt, set())
+        fetched.add(event.path)
+        image = self._snapshot().memory_images.get(override.target.name)
+        if image is not None and fetched >= {file.path for file in image.files}:
+            del self._fetched[event.attempt]
+            self._use_up(override.id, "every file of the image was fetched")
+        while len(self._fetched) > _ATTEMPTS:
+            del self._fetched[next(iter(self._fetched))]
+
+    def _override(self, host: str, override: int | None) -> Override | None:
+        """Return the order *override* of *host* if it still stands."""
+        standing = self._snapshot().overrides.get(host)
+        return standing if standing is not None and standing.id == override else None
+
+    def _loaders(self) -> set[str]:
+        snapshot = self._snapshot()
+        return set(snapshot.policy.loaders.values())
+
+    def _note(self, mac: str, host: str, answer: str) -> None:
+        times = self._loops.note(mac, answer, self._monotonic())
+        if times == self._snapshot().policy.repeat_limit:
+            self._emit(LoopSuspected(mac=mac, host=host, answer=answer, repeats=times))

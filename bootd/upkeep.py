@@ -1,0 +1,110 @@
+"""What changes without a commit: loaders, files of memory images, templates, the helper for UEFI disks."""
+
+from pathlib import Path
+
+from bootd.boot.files import Served
+from bootd.boot.render import Renderer
+from bootd.boot.snapshot import Policy, Snapshot
+from bootd.config import DEFAULT_LOADERS, Config
+from bootd.errors import BootdError
+from bootd.imagebuild import efilocal
+from bootd.services.filescan import FileIndex, Root
+from bootd.telemetry import Problems
+
+HELPER = f"loaders/{efilocal.NAME}"  # as named under /files/
+_COUNTED_ON = ("x86-bios", "x64-uefi")  # nearly every site has them: their loaders are missed at once
+
+
+def roots(config: Config) -> list[Root]:
+    """The operator's own files first, then what bootd keeps, then the packages' loaders."""
+    packages = (Path(folder) for folder in config["tftp.loader_dirs"])
+    return [
+        Root(config.tftp_root),
+        Root(config.data_dir / "files"),
+        *(Root(folder) for folder in packages if folder.is_dir()),
+    ]
+
+
+class Upkeep:
+    """Looks at the disk now and then, and lets ``/readyz`` say what is wrong with it."""
+
+    def __init__(self, config: Config, files: FileIndex, renderer: Renderer, problems: Problems) -> None:
+        self._config = config
+        self._files = files
+        self._renderer = renderer
+        self._problems = problems
+        self._templates = self._template_times()
+        self.policy = Policy()
+        self.check_loaders()
+
+    async def refresh(self, snapshot: Snapshot) -> None:
+        """Look at everything again; *snapshot* says which images there should be."""
+        await self._files.refresh()
+        self._say("files", "; ".join(self._files.problems))
+        self.check_loaders()
+        self.check_images(snapshot)
+        times = self._template_times()
+        if times != self._templates:
+            self._templates = times
+            self._renderer.reload()
+
+    def check_loaders(self) -> None:
+        """Offer only loaders that are there; say so where one is missing that somebody counts on."""
+        found = {}
+        for architecture, name in self._config.loaders.items():
+            topic = f"loader:{architecture}"
+            if isinstance(self._files.lookup(name), Served):
+                found[architecture] = name
+                self._problems.cleared(topic)
+            elif self._is_counted_on(architecture):
+                self._problems.found(topic, self._missing_loader(architecture, name))
+        self.policy = Policy(loaders=found, uefi_strategy=self._config["dhcp.uefi"])
+
+    def check_images(self, snapshot: Snapshot) -> None:
+        """Say which memory image lacks a file; its nodes would stop half way."""
+        wrong: dict[str, str] = {}
+        for image in snapshot.memory_images.values():
+            for file in image.files:
+                entry = self._files.lookup(file.path)
+                if not isinstance(entry, Served):
+                    wrong[image.name] = f"{file.path} is not there any more"
+                elif entry.size != file.size:
+                    wrong[image.name] = f"{file.path} has {entry.size} octets, it was added with {file.size}"
+        for topic in self._problems.all():
+            if topic.startswith("memory:") and topic.removeprefix("memory:") not in wrong:
+                self._problems.cleared(topic)
+        for name, text in wrong.items():
+            self._problems.found(f"memory:{name}", f"memory image {name}: {text}; add it again")
+
+    def make_helper(self) -> str:
+        """Build the program that starts a UEFI machine's own disk, once; return what is wrong, or ""."""
+        path = self._config.data_dir / "files" / HELPER
+        if path.exists():
+            return ""
+        try:
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+            efilocal.build(path)
+        except (BootdError, OSError) as error:
+            return f"UEFI machines reach their own disk only after a minute: {error}"
+        return ""
+
+    def _is_counted_on(self, architecture: str) -> bool:
+        return (
+            architecture in _COUNTED_ON or self._config.values[f"loaders.{architecture}"].source != "default"
+        )
+
+    def _missing_loader(self, architecture: str, name: str) -> str:
+        where = ", ".join([str(self._config.tftp_root), *self._config["tftp.loader_dirs"]])
+        is_packaged = name == DEFAULT_LOADERS.get(architecture)
+        hint = "install Debian's package ipxe" if is_packaged else "put the file there"
+        return f"no {name} for {architecture} machines in {where}: {hint}"
+
+    def _template_times(self) -> dict[str, int]:
+        folder = self._config.data_dir / "templates"
+        return {str(path): path.stat().st_mtime_ns for path in folder.glob("**/*.j2")}
+
+    def _say(self, topic: str, text: str) -> None:
+        if text:
+            self._problems.found(topic, text)
+        else:
+            self._problems.cleared(topic)
