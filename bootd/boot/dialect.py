@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateSyntaxError, nodes
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateRuntimeError, TemplateSyntaxError, nodes
 from markupsafe import Markup
 
 from netboot import ipxe, quoting
@@ -77,7 +77,7 @@ class Quoted:
         self.text = text
 
 
-class Unquoted(Exception):
+class Unquoted(TemplateRuntimeError):
     """A template tried to put out a value that no filter has seen."""
 
 

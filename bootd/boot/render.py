@@ -33,6 +33,7 @@ from netboot.errors import LocalError
 Scriptable = BootMemory | BootLocal | Diagnose
 Source = Mapping[str, Template]  # template name -> compiled
 
+_SCREENFUL = 400  # characters of a problem that a machine shows
 _NAMES: Mapping[type, str] = {BootMemory: "memory", BootLocal: "local", Diagnose: "diagnose"}
 _EFI_DEFAULT = {
     "x86_64": "BOOTX64.EFI",
@@ -118,10 +119,9 @@ class Renderer:
         name = f"{dialect}/{_NAMES[type(decision)]}.j2"
         if name not in self._shipped:
             raise NotFound("dialect", dialect, "one of " + ", ".join(DIALECTS))
-        values = _values(decision, facts)
         try:
-            return Script(self._text(name, values), _answer(decision))
-        except LocalError as error:
+            return Script(self._text(name, _values(decision, facts)), _answer(decision))
+        except (LocalError, ValueError) as error:
             diagnosis = Diagnose(decision.host, "cannot-be-written", str(error), None)
         except TemplateError as error:
             diagnosis = Diagnose(decision.host, "template-broken", str(error), None)
@@ -231,7 +231,7 @@ def _values(decision: Scriptable, facts: ScriptFacts) -> dict[str, object]:
     elif isinstance(decision, BootLocal):
         values |= _local_values(decision, facts)
     else:
-        values |= {"problem": decision.problem, "target": str(decision.target or "")}
+        values |= {"problem": decision.problem[:_SCREENFUL], "target": str(decision.target or "")}
     return values
 
 
