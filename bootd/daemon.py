@@ -149,7 +149,9 @@ class Daemon:
         for endpoint in config["http.admin.listen"]:
             address, _, port = endpoint.rpartition(":")
             sockets.admin.append(open_tcp(address, int(port)))
-        sockets.poke = open_poke_socket(config.data_dir / "poke.sock")
+        poke = config.data_dir / "poke.sock"
+        sockets.poke = open_poke_socket(poke)
+        stack.callback(poke.unlink, missing_ok=True)
         return sockets
 
     def _drop_privileges(self) -> None:
