@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bootd.errors import Conflict, NotFound, Refused
+from bootd.errors import Conflict, Refused
 from bootd.formats import Format, fields, find_format, ssitab
 from bootd.model import Host, check_device
 from bootd.services import hosttable, nodeset
@@ -216,7 +216,7 @@ def fields_of(host: Host) -> tuple[str, ...]:
 def undo(store: Store, actor: str) -> list[JournalEntry]:
     """Take back the newest change of the host table that is not taken back yet.
 
-    Returns its entries. Raises `NotFound` where there is none, `Refused` where the rows were changed since.
+    Returns its entries. Raises `Refused` where there is none, or where its rows were changed since.
     """
     number = _newest_standing(store)
     with store.transaction(actor, f"{UNDO} {number}") as change:
@@ -234,4 +234,4 @@ def _newest_standing(store: Reads) -> int:
             undone.add(int(about))
         elif number not in undone:
             return number
-    raise NotFound("change", "of the host table", "there is nothing to undo")
+    raise Refused("no change of the host table is left to undo")

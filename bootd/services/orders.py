@@ -24,6 +24,7 @@ class Ordered:
     before: Order
     after: Order
     expires_at: datetime | None  # of the one-shot order that holds afterwards
+    later: Order | None  # what it boots when that is used up or has expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,9 @@ def _write(change: Transaction, hosts: list[Host], wanted: _Wanted) -> None:
 
 
 def _ordered(host: Host, before: Snapshot, after: Snapshot, now: datetime) -> Ordered:
-    then = standing_order(after, host, now)
-    override = after.overrides.get(host.name) if then.rule == "once" else None
-    expires_at = override.expires_at if override is not None else None
-    return Ordered(host, standing_order(before, host, now), then, expires_at)
+    now_boots = standing_order(after, host, now)
+    override = after.overrides.get(host.name) if now_boots.rule == "once" else None
+    if override is None:
+        return Ordered(host, standing_order(before, host, now), now_boots, None, None)
+    later = standing_order(Snapshot(assignments=after.assignments), host, now)
+    return Ordered(host, standing_order(before, host, now), now_boots, override.expires_at, later)

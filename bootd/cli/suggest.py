@@ -1,0 +1,45 @@
+"""What the shell completes: hosts, groups, images, read from the store; silent when that fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from bootd.cli.context import Site
+from bootd.store import Store
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _from_store(words: Callable[[Store], list[str]]) -> Complete:
+    """Make a completion of what *words* finds in the store."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            site = Site(ctx.find_root().params.get("config_file"))
+            if not Path(site.config.store_url.removeprefix("sqlite:///")).exists():
+                return []  # looking must not make a database
+            with site.open_store() as store:
+                found = words(store)
+        except Exception:  # noqa: BLE001  a message would land in the middle of the command line
+            return []
+        done, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(done + comma + word) for word in found if word.startswith(last)]
+
+    return complete
+
+
+def _node_sets(store: Store) -> list[str]:
+    hosts = store.hosts()
+    roles = {f"@role:{host.role}" for host in hosts if host.role}
+    groups = {f"@{group}" for host in hosts for group in host.groups}
+    return [*(host.name for host in hosts), "@all", *sorted(roles), *sorted(groups)]
+
+
+node_set = _from_store(_node_sets)
+group = _from_store(lambda store: sorted({each for host in store.hosts() for each in host.groups}))
+image = _from_store(lambda store: [each.name for each in store.memory_images()])
+target = _from_store(
+    lambda store: ["local", "default", *(f"memory:{each.name}" for each in store.memory_images())]
+)
