@@ -57,10 +57,14 @@ def _create(path: Path) -> None:
     run by root then leaves nothing that the daemon, no longer root, could not write.
     """
     try:
-        folder_is_new = not path.parent.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if folder_is_new:
-            path.parent.chmod(0o755)
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o755, parents=True)
+    except FileExistsError:
+        if not path.parent.is_dir():  # else another process made it just now
+            raise StoreFailed(f"cannot create {path}: {path.parent} is not a folder") from None
+    except OSError as error:
+        raise StoreFailed(f"cannot create {path}: {error.strerror}") from error
+    try:
         # O_EXCL: opening and closing an existing database would drop the locks this process has on it
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _MODE)
     except FileExistsError:
