@@ -129,7 +129,8 @@ class Checker:
         elif not given.get("number"):
             self.wrong(line, "a name or a node number is needed")
         known = {key: value for key, value in kept.items() if value is not None}
-        self._once(line, _unique(name, mac, ip, number, known))
+        follows_number = not given.get("name") and ("node number", str(number)) in self._lines
+        self._once(line, _unique(None if follows_number else name, mac, ip, number, known))
         if len(self.mistakes) > before or mac is None or part is None or groups is None:
             return None
         return Host(name, mac, ip, number, part, device, groups, known)

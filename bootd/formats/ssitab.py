@@ -191,7 +191,7 @@ def _words(host: Host) -> tuple[list[str], dict[str, str]]:
 def _write(host: Host) -> str:
     columns, pairs = _words(host)
     padded = [word.ljust(width) for word, width in zip(columns, _WIDTHS, strict=False)]
-    return "  ".join([*padded, *columns[4:], *pairs.values()]).rstrip()
+    return "  ".join([*padded, *columns[4:], *pairs.values()]).rstrip(_BLANK)
 
 
 def _rewrite(host: Host, known: Host, line: Line) -> str:
