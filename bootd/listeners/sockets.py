@@ -5,6 +5,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -261,6 +262,41 @@ class UdpEndpoint:
     def _wake(self) -> None:
         for datagram in drain(self.sock):
             self._receive(datagram)
+
+
+class Crowd:
+    """Many short-lived sockets behind one epoll, which is all the event loop sees.
+
+    The loop makes a handle and enters a context for each socket that is ready; with a
+    transfer per machine that costs as much as the transfers do.
+    """
+
+    def __init__(self) -> None:
+        self._callbacks: dict[int, Callable[[], None]] = {}  # by descriptor
+        self._epoll = select.epoll()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._epoll.fileno(), self._wake)
+
+    def add(self, sock: socket.socket, callback: Callable[[], None]) -> None:
+        """Call *callback* whenever *sock* can be read; it must not raise."""
+        self._callbacks[sock.fileno()] = callback
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def remove(self, sock: socket.socket) -> None:
+        """Forget *sock*, which is still open."""
+        self._epoll.unregister(sock.fileno())
+        del self._callbacks[sock.fileno()]
+
+    def close(self) -> None:
+        """Take the epoll from the loop; the sockets stay their owners'."""
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _wake(self) -> None:
+        for descriptor, _ in self._epoll.poll(0, DRAIN_MAX):
+            callback = self._callbacks.get(descriptor)
+            if callback is not None:  # else one called before it has closed it
+                callback()
 
 
 def _one_by_one(sock: socket.socket, datagrams: list[bytes], to: Address) -> None:

@@ -12,6 +12,7 @@ from bootd.events import InternalError, PacketDropped, TftpReadStarted, TftpRefu
 from bootd.listeners.contents import Content, OpenFiles
 from bootd.listeners.sockets import (
     Address,
+    Crowd,
     Datagram,
     Segmentation,
     UdpEndpoint,
@@ -71,6 +72,7 @@ class TftpListener:
         self._pending: dict[Address, asyncio.Task[None]] = {}
         self._load: Counter[str] = Counter()  # transfers and requests, by client address
         self._endpoint = UdpEndpoint(open_udp(address, port, device=device), self._receive)
+        self._crowd = Crowd()
 
     @property
     def port(self) -> int:
@@ -90,6 +92,7 @@ class TftpListener:
         await asyncio.gather(*tasks, return_exceptions=True)
         for reading in list(self._readings.values()):
             reading.abandon("shutdown", "the server is stopping")
+        self._crowd.close()
         await self._files.aclose()
 
     def _receive(self, datagram: Datagram) -> None:
@@ -202,6 +205,7 @@ class TftpListener:
             open_reply_socket(datagram.local, datagram.interface),
             ReadTransfer(source, agreement),
             Reader(client, name, datagram.data),
+            crowd=self._crowd,
             segmentation=self._segmentation,
             emit=self._emit,
             ended=lambda reading: self._ended(reading, content),

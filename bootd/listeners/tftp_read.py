@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bootd.events import Event, PacketDropped, TftpReadCompleted, TftpReadFailed
-from bootd.listeners.sockets import Address, Segmentation
+from bootd.listeners.sockets import Address, Crowd, Segmentation
 from bootd.telemetry import Emit
 from netboot.errors import WireError
 from netboot.tftp.packet import Ack, Error, ErrorCode, decode, encode_error
@@ -37,6 +37,7 @@ class Reading:
         transfer: ReadTransfer,
         reader: Reader,
         *,
+        crowd: Crowd,
         segmentation: Segmentation,
         emit: Emit,
         ended: Callable[["Reading"], None],
@@ -44,6 +45,7 @@ class Reading:
         self.reader = reader
         self._sock = sock
         self._transfer = transfer
+        self._crowd = crowd
         self._segmentation = segmentation
         self._emit = emit
         self._ended = ended
@@ -54,15 +56,16 @@ class Reading:
 
     def start(self) -> None:
         """Send the first packet."""
-        self._loop.add_reader(self._sock, self._wake)
-        self._advance()
+        self._crowd.add(self._sock, self._wake)
+        self._advance(self._loop.time())
 
     def repeat(self, request: bytes) -> bool:
         """Take the client's repeated *request*; False where it is another one, or comes too late to be it."""
         if self._transfer.has_begun or request != self.reader.request:
             return False
-        self._transfer.receive_request(now=self._loop.time())
-        self._advance()
+        now = self._loop.time()
+        self._transfer.receive_request(now=now)
+        self._advance(now)
         return True
 
     def abandon(self, why: str, message: str = "") -> None:
@@ -85,11 +88,12 @@ class Reading:
         except WireError as error:
             self._emit(PacketDropped(protocol="tftp", why=error.reason, source=sender[0]))
             return
+        now = self._loop.time()
         if isinstance(packet, Ack):
-            self._transfer.receive_ack(packet.block, now=self._loop.time())
+            self._transfer.receive_ack(packet.block, now=now)
         elif isinstance(packet, Error):
-            self._transfer.receive_error(packet.code, now=self._loop.time())
-        self._advance()
+            self._transfer.receive_error(packet.code, now=now)
+        self._advance(now)
 
     def _turn_away(self, data: bytes, sender: Address) -> None:
         """RFC 1350 section 4: ERROR 5, and the transfer goes on. An ERROR is never answered."""
@@ -97,9 +101,9 @@ class Reading:
         if data[:2] != b"\0\5":
             self._send([encode_error(ErrorCode.UNKNOWN_TID, "unknown transfer ID")], sender)
 
-    def _advance(self) -> None:
+    def _advance(self, now: float) -> None:
         try:
-            datagrams = self._transfer.datagrams_to_send(now=self._loop.time())
+            datagrams = self._transfer.datagrams_to_send(now=now)
         except OSError:
             self.abandon("unreadable", "the file cannot be read")
             return
@@ -112,7 +116,10 @@ class Reading:
 
     def _send(self, datagrams: list[bytes], to: Address | None = None) -> None:
         try:
-            self._segmentation.send(self._sock, datagrams, to or self.reader.client)
+            if len(datagrams) == 1:
+                self._sock.sendto(datagrams[0], to or self.reader.client)
+            else:
+                self._segmentation.send(self._sock, datagrams, to or self.reader.client)
             self._send_error = ""
         except OSError as error:  # as good as lost on the wire: the timer will see to it
             self._send_error = errno.errorcode.get(error.errno or 0, "unknown")
@@ -128,8 +135,9 @@ class Reading:
 
     def _tick(self) -> None:
         self._timer = None
-        self._transfer.handle_timeout(now=self._loop.time())
-        self._advance()
+        now = self._loop.time()
+        self._transfer.handle_timeout(now=now)
+        self._advance(now)
 
     def _end_event(self) -> Event:
         outcome, transfer = self._transfer.outcome, self._transfer
@@ -157,7 +165,7 @@ class Reading:
     def _finish(self, event: Event) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._sock)
+        self._crowd.remove(self._sock)
         self._sock.close()
         self._ended(self)
         self._emit(event)

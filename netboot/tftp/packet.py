@@ -24,6 +24,9 @@ class Opcode(IntEnum):
     OACK = 6
 
 
+_DATA = int(Opcode.DATA)  # once a block: an enum's member costs a look-up
+
+
 class ErrorCode(IntEnum):
     """RFC 1350 appendix, RFC 2347."""
 
@@ -94,7 +97,7 @@ def decode(data: bytes) -> Packet:
 
 def encode_data(block: int, data: bytes | memoryview) -> bytes:
     """Return DATA; *block* is taken modulo 65536, so that 65535 is followed by 0."""
-    return b"".join((_BLOCK.pack(Opcode.DATA, block & 0xFFFF), data))
+    return _BLOCK.pack(_DATA, block & 0xFFFF) + data
 
 
 def encode_oack(options: tuple[tuple[str, str], ...]) -> bytes:

@@ -131,14 +131,17 @@ class ReadTransfer:
         start = self._acked * size
         self._sent = min(self._acked + self.agreement.window_size, self._last)
         wanted = min((self._sent - self._acked) * size, self.source.size - start)
-        data = memoryview(self.source.read_at(start, wanted))
+        data = self.source.read_at(start, wanted)
         if len(data) != wanted:
             self._end(Outcome.CHANGED)
             return [encode_error(ErrorCode.NOT_DEFINED, "the file changed while it was read")]
         if self._sent == self._last and self.all_sent_at is None:
             self.all_sent_at = now
-        count = self._sent - self._acked
-        return [encode_data(self._acked + 1 + i, data[i * size : (i + 1) * size]) for i in range(count)]
+        first, count = self._acked + 1, self._sent - self._acked
+        if count == 1:
+            return [encode_data(first, data)]
+        view = memoryview(data)
+        return [encode_data(first + i, view[i * size : (i + 1) * size]) for i in range(count)]
 
     def _patience(self) -> float:
         """Seconds until the next repetition: adaptive and doubling (RFC 1123 section 4.2.3.2)."""
