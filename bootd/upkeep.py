@@ -47,6 +47,7 @@ class Upkeep:
         if times != self._templates:
             self._templates = times
             self._renderer.reload()
+            self._renderer.report(self._problems)
 
     def check_loaders(self) -> None:
         """Offer only loaders that are there; say so where one is missing that somebody counts on."""

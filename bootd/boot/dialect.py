@@ -14,6 +14,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateRuntimeErro
 from markupsafe import Markup
 
 from netboot import ipxe, quoting
+from netboot.errors import LocalError
 
 Quote = Callable[[str], str]
 
@@ -44,7 +45,7 @@ def _pxelinux_message(text: str) -> str:
 def _pxelinux_word(text: str) -> str:
     value = quoting.pxelinux_line(text)
     if " " in value or "\t" in value or "," in value:
-        raise quoting.LocalError(f"blank or comma in a file name for PXELINUX: {text!r}")
+        raise LocalError(f"blank or comma in a file name for PXELINUX: {text!r}")
     return value
 
 

@@ -27,6 +27,7 @@ from bootd.boot.dialect import DIALECTS, Dialect, environment
 from bootd.errors import NotFound
 from bootd.model import ImageFile
 from bootd.resources import share
+from bootd.telemetry import Problems
 from netboot.arch import Architecture, Firmware
 from netboot.errors import LocalError
 
@@ -109,6 +110,15 @@ class Renderer:
     def problems(self) -> list[BrokenTemplate]:
         """Return the overrides that are not in use, or failed when they were."""
         return [self._broken[name] for name in sorted(self._broken)]
+
+    def report(self, problems: Problems) -> None:
+        """Let *problems* show the overrides that are not in use, and only those."""
+        broken = {f"template:{b.template}": str(b) for b in self.problems()}
+        for topic in problems.all():
+            if topic.startswith("template:") and topic not in broken:
+                problems.cleared(topic)
+        for topic, text in broken.items():
+            problems.found(topic, text)
 
     def render(self, decision: Scriptable, dialect: str, facts: ScriptFacts) -> Script:
         """Return the script that carries *decision* out.

@@ -85,7 +85,7 @@ def _script(
         raise _refusal(request, parts, mac, decision)
     facts = _facts(request, parts, question, decision.host.mac, getattr(decision, "override", None))
     script = parts.renderer.render(decision, dialect, facts)
-    show_broken_templates(parts)
+    parts.renderer.report(parts.problems)
     body = script.text.encode()
     if request.method != "HEAD":
         parts.emit(_script_sent(request, decision, dialect, script, len(body)))
@@ -141,16 +141,6 @@ def base_url(request: web.BaseRequest, address: str = "") -> str:
         raise ConnectionResetError("the client is gone")
     local = address or str(name[0]).removeprefix("::ffff:")
     return http_base(f"[{local}]" if ":" in local else local, int(name[1]))
-
-
-def show_broken_templates(parts: Parts) -> None:
-    """Let /readyz say which overrides are not in use, and only those."""
-    broken = {f"template:{b.template}": str(b) for b in parts.renderer.problems()}
-    for topic in parts.problems.all():
-        if topic.startswith("template:") and topic not in broken:
-            parts.problems.cleared(topic)
-    for topic, text in broken.items():
-        parts.problems.found(topic, text)
 
 
 def _architecture(parts: Parts, mac: str, fields: Mapping[str, str]) -> Architecture:

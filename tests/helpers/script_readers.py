@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 _BLANK = " \t\n\v\f\r"
+EXPANDED = "\0"  # no quoted value can hold it
 _TERMINATORS = ("||", "&&", ";")
 
 
@@ -62,7 +63,7 @@ def _read_line(line: str) -> list[Command]:
 
 
 def read_grub(text: str) -> list[Command]:
-    """Return every command of a GRUB script; a ``$`` that GRUB would expand is kept as the word ``$``."""
+    """Return every command of a GRUB script; what it would expand is the word `EXPANDED`."""
     commands: list[Command] = []
     words: list[str] = []
     word: str | None = None
@@ -80,7 +81,7 @@ def read_grub(text: str) -> list[Command]:
                 commands.append(Command(tuple(words), character))
                 words = []
         elif character == "$":
-            words.append("$")
+            words.append(EXPANDED)
         else:
             word = (word or "") + character
     return [command for command in commands if command.words or command.ended_by != "\n"]

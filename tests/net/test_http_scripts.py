@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import subprocess
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -10,6 +11,7 @@ import pytest
 
 from bootd.boot.render import Renderer
 from bootd.events import ScriptRefused, ScriptSent
+from bootd.http.app import make_app, serve
 from netboot.arch import BY_NAME
 from netboot.hwaddr import swap_guid
 from tests.helpers.web import MAC, RESCUE, UUID, Site, a_host, a_snapshot, ask, raw, running, split_reply
@@ -199,6 +201,18 @@ async def test_file_addresses_name_the_server_as_the_machine_reached_it():
     assert b"somewhere-else" not in reply.body
 
 
+async def test_an_ipv4_machine_on_a_socket_for_both_families_is_answered_in_ipv4():
+    """Bound to ::, the kernel calls 10.0.0.2 ::ffff:10.0.0.2, and no loader takes that in a URL."""
+    site = a_site()
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
+        runner = await serve(make_app(site.parts), [sock], site.events.append)
+        port = sock.getsockname()[1]
+        reply = await ask(port, SCRIPT)
+        await runner.cleanup()
+    assert f"http://127.0.0.1:{port}/files/".encode() in reply.body
+    assert [event.client for event in site.of_kind(ScriptSent)] == ["127.0.0.1"]
+
+
 async def test_a_configured_address_names_the_server_instead():
     site = a_site()
     site.parts = replace(site.parts, address="10.0.0.2")
@@ -271,7 +285,6 @@ async def test_a_broken_override_is_not_used_and_readyz_says_so(tmp_path):
         script, ready = await ask(site.port, SCRIPT), await ask(site.port, "/readyz")
         (tmp_path / "ipxe" / "memory.j2").unlink()
         site.renderer.reload()
-        await ask(site.port, SCRIPT)
         mended = await ask(site.port, "/readyz")
     assert script.body.startswith(b"#!ipxe\necho bootd: node1 boots memory:rescue\n")
     assert ready.status == 503

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from bootd.boot.dialect import DIALECTS
-from bootd.boot.render import Renderer
+from bootd.boot.render import Renderer, _values
 from bootd.errors import NotFound
+from bootd.resources import share
 from netboot.ipxe import PCBIOS_LACKS
 from tests.helpers.golden import assert_golden
 from tests.helpers.script_readers import read_script
@@ -131,6 +132,13 @@ def test_without_a_token_the_command_line_is_the_images_own():
     assert "APPEND" not in text(bare, "pxelinux", token="")
     kernel = next(c for c in read_script(text(bare, token="", attempt="")) if c.name == "kernel")
     assert kernel.words[3:] == ("http://10.0.0.2:8080/files/memory/rescue/0123456789abcdef/vmlinuz",)
+
+
+@pytest.mark.parametrize("decision", DECISIONS.values())
+def test_every_value_a_template_gets_is_in_the_readme(decision):
+    readme = (share("templates") / "README.md").read_text()
+    documented = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]*)`", readme))))
+    assert set(_values(decision, script_facts())) <= documented
 
 
 def test_an_unknown_dialect_is_an_error_of_the_caller():

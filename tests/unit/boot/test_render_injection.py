@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bootd.boot.dialect import DIALECTS
 from bootd.boot.render import Renderer
 from bootd.model import Host, ImageFile, MemoryImage
-from tests.helpers.script_readers import expansions, read_grub, read_script
+from tests.helpers.script_readers import EXPANDED, expansions, read_grub, read_script
 from tests.helpers.scripts import NOON, a_diagnosis, a_local_boot, a_memory_boot, script_facts
 
 SHIPPED = Renderer()
@@ -104,7 +104,7 @@ def _options(words):
 
 def grub_shape(text):
     """Commands, separators and expansions; the words of a kernel command line may be any number."""
-    return [(c.name, c.ended_by, c.words.count("$")) for c in read_grub(text)]
+    return [(c.name, c.ended_by, c.words.count(EXPANDED)) for c in read_grub(text)]
 
 
 def pxelinux_shape(text):
