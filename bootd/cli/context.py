@@ -65,3 +65,9 @@ def print_json(value: Any) -> None:
 def is_terminal() -> bool:
     """Tell whether a person is looking."""
     return sys.stdout.isatty()
+
+
+def cache_dir() -> Path:
+    """Return where downloaded packages and built images are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "bootd"

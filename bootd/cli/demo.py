@@ -1,13 +1,13 @@
 """``bootd lab demo``: two machines boot over the network while you watch."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from bootd.cli.context import cache_dir
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,12 +52,6 @@ def demo(keep: bool, timeout: float) -> int:
         if not keep:
             lab.down()
     return 0 if with_success else 1
-
-
-def cache_dir() -> Path:
-    """Return where downloaded packages and built images are kept."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "bootd"
 
 
 def print_step(names: list[str]) -> "Callable[[Observation, datetime], None]":

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bootd.cli.context import print_json
-from bootd.cli.demo import cache_dir, demo
+from bootd.cli.context import cache_dir, print_json
+from bootd.cli.demo import demo
 
 if TYPE_CHECKING:
     from bootd.lab import Lab

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bootd.cli import suggest
+from bootd.cli.build import build
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.tables import print_table, size_text
 from bootd.clock import utc_now
@@ -23,6 +24,9 @@ _BAR_FROM = 8 << 20  # octets; less is copied before a bar is drawn
 @click.group()
 def memory() -> None:
     """Memory images: kernel and initramfs that machines run without a disk."""
+
+
+memory.add_command(build)
 
 
 @memory.command()
