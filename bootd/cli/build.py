@@ -8,6 +8,8 @@ from bootd.cli.context import Site, cache_dir, pass_site
 from bootd.errors import NotFound
 from bootd.resources import share
 
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
 
 @click.command()
 @click.argument("name")
