@@ -1,6 +1,7 @@
 """The TFTP port: takes read requests, finds what they name, and starts a transfer on a port of its own."""
 
 import asyncio
+import errno
 import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,7 @@ Found = Served | bytes | Refused | Missing
 Lookup = Callable[[str, str], Found | Awaitable[Found]]  # (name, client's IPv4 address)
 
 NETASCII_MAX = 4 << 20  # octets: translated as a whole, and nobody's loader is text
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _HEADERS = 32  # octets of IP, UDP and TFTP before the data
 
 
@@ -59,11 +61,16 @@ class TftpListener:
         address: str = "",
         port: int = 69,
         device: str = "",
+        serves: Callable[[int], bool] | None = None,
         capacity: Capacity | None = None,
         segmentation: Segmentation | None = None,
     ) -> None:
-        """Open the port; raises as `sockets.open_udp`. The event loop must be running."""
+        """Open the port; raises as `sockets.open_udp`. The event loop must be running.
+
+        *serves* says whether requests by the interface of that index are for us.
+        """
         self._lookup = lookup
+        self._serves = serves
         self._emit = emit
         self._capacity = capacity or Capacity()
         self._segmentation = segmentation or Segmentation()
@@ -105,6 +112,8 @@ class TftpListener:
             self._emit(InternalError(where="tftp", text=repr(error)))
 
     def _take(self, datagram: Datagram) -> None:
+        if self._serves is not None and not self._serves(datagram.interface):
+            raise WireError("tftp-other-interface")
         if datagram.destination != datagram.local:
             raise WireError("tftp-broadcast")  # RFC 1123 section 4.2.3.5: not answered
         if datagram.source[1] == 0 or not _is_host(datagram.source[0]):
@@ -130,9 +139,7 @@ class TftpListener:
             reading.abandon("restarted")  # the client uses its port for another read
         load = len(self._readings) + len(self._pending)
         if load >= self._capacity.transfers or self._load[client[0]] >= self._capacity.per_client:
-            # No ERROR: it would end the boot, while silence makes the ROM ask again in a second.
-            name = printable_name(request.filename)
-            self._emit(TftpRefused(client=client[0], filename=name, why="too-many-transfers"))
+            self._refuse(datagram, request.filename, _Refusal("too-many-transfers", None))
             return
         self._load[client[0]] += 1
         self._pending[client] = asyncio.create_task(self._serve(datagram, request))
@@ -182,6 +189,8 @@ class TftpListener:
         except FileNotFoundError as error:
             raise _Refusal("not-found", ErrorCode.NOT_FOUND) from error
         except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise _Refusal("no-descriptor", None) from error
             raise _Refusal("unreadable", ErrorCode.ACCESS_VIOLATION) from error
         try:
             self._start(datagram, request, name, content, content)
@@ -201,8 +210,12 @@ class TftpListener:
         frame = max(mtu_of(datagram.interface) - _HEADERS, DEFAULT_BLOCK_SIZE)
         agreement = negotiate(request.options, size=size, limits=Limits(block_size=frame))
         client = datagram.source
+        try:
+            sock = open_reply_socket(datagram.local, datagram.interface)
+        except OSError as error:  # no descriptor left, or the address was taken from the interface
+            raise _Refusal("no-descriptor" if error.errno in _EXHAUSTED else "no-socket", None) from error
         reading = Reading(
-            open_reply_socket(datagram.local, datagram.interface),
+            sock,
             ReadTransfer(source, agreement),
             Reader(client, name, datagram.data),
             crowd=self._crowd,
@@ -227,9 +240,11 @@ class TftpListener:
             del self._load[client]
 
     def _refuse(self, datagram: Datagram, raw: bytes, refusal: "_Refusal") -> None:
-        """Send ERROR from a port of its own: some ROMs take port 69 for the beginning of a transfer."""
+        """Send ERROR from a port of its own, like a transfer's first packet, and say why."""
         client = datagram.source
         self._emit(TftpRefused(client=client[0], filename=printable_name(raw), why=refusal.why))
+        if refusal.code is None:
+            return
         try:
             with open_reply_socket(datagram.local, datagram.interface) as sock:
                 sock.sendto(encode_error(refusal.code, refusal.message), client)
@@ -241,9 +256,13 @@ class TftpListener:
 
 
 class _Refusal(Exception):
-    """A request that is answered with ERROR. The message names no path of ours."""
+    """A request that is answered with ERROR, whose message names no path of ours.
 
-    def __init__(self, why: str, code: ErrorCode) -> None:
+    Without a *code* it is left unanswered: what is short now may be there in a second,
+    when the ROM asks again, while an ERROR would end its boot.
+    """
+
+    def __init__(self, why: str, code: ErrorCode | None) -> None:
         super().__init__(why)
         self.why, self.code = why, code
 

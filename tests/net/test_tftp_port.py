@@ -1,7 +1,9 @@
 """The TFTP port prodded with bare packets: what it answers, from where, and what it says of it."""
 
+import asyncio
 import os
 import random
+import resource
 import socket
 from pathlib import Path
 
@@ -313,6 +315,42 @@ async def test_a_request_to_a_broadcast_address_is_not_answered(root: Path) -> N
         assert await prod.read(rrq("f"), listener.port) == b"x"
     assert [event.reason for event in events if isinstance(event, PacketDropped)] == ["tftp:tftp-broadcast"]
     await listener.aclose()
+
+
+async def test_an_interface_that_is_not_served_is_left_alone(root: Path) -> None:
+    events: list[Event] = []
+    loopback = socket.if_nametoindex("lo")
+    served = {loopback: False}
+    listener = TftpListener(
+        lookup=lambda name, client: b"x", emit=events.append, port=0, serves=lambda index: served[index]
+    )
+    with Prod() as prod:
+        await prod.send(rrq("f"), listener.port)
+        async with asyncio.timeout(20):
+            while not events:
+                await asyncio.sleep(0.001)
+        served[loopback] = True
+        assert await prod.read(rrq("f"), listener.port) == b"x"
+    assert events[0].reason == "tftp:tftp-other-interface"
+    await listener.aclose()
+
+
+async def test_without_a_descriptor_left_the_client_is_left_to_ask_again(root: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with a_port(root, made={"made": b"x"}) as port:
+        with Prod() as prod, Prod() as other:
+            with Path("/dev/null").open() as file:
+                lowest_free = file.fileno()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+            try:
+                await prod.send(rrq("undionly.kpxe"), port.number)
+                await other.send(rrq("made"), port.number)
+                refused = await port.until(TftpRefused, 2)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert {event.why for event in refused} == {"no-descriptor"}
+        assert not port.said(InternalError)
+        assert await is_alive(port)
 
 
 async def test_the_answer_comes_from_the_address_that_was_asked(root: Path) -> None:
