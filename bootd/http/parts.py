@@ -1,5 +1,6 @@
 """What the HTTP handlers are given; nothing here knows where it comes from."""
 
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,11 +30,23 @@ class Decide(Protocol):
     def __call__(self, request: BootRequest, /, *, waited: bool) -> BootDecision: ...
 
 
+_OTHER_FILES = 200  # descriptors kept for everything but transfers
+_FEWEST, _MOST = 16, 4000
+
+
+def transfers_that_fit() -> int:
+    """Return how many transfers the process's limit of open files allows: each has a socket and a file."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _MOST
+    return min(max((soft - _OTHER_FILES) // 2, _FEWEST), _MOST)
+
+
 @dataclass(slots=True)
 class Transfers:
     """Files on their way out now, and how many at most."""
 
-    limit: int = 2000  # each holds a socket and a file open
+    limit: int = field(default_factory=transfers_that_fit)
     running: int = 0
     finished: int = 0
     octets: int = 0  # sent since the start, unfinished transfers included

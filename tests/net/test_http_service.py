@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import random
+import resource
 import socket
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,7 +17,7 @@ from bootd.events import InternalError, NodeReported, NodeReportRefused, PacketD
 from bootd.http import app as http_app
 from bootd.http.admin import AdminParts, make_admin_app
 from bootd.http.app import serve, serve_unix
-from bootd.http.parts import Transfers
+from bootd.http.parts import Transfers, transfers_that_fit
 from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, ask, raw, running, split_reply
 
 REPORT = "/node/v1/report"
@@ -172,6 +174,44 @@ async def test_a_client_that_never_ends_its_request_is_dropped(octets, monkeypat
         answer = await raw(site.port, octets)
     assert answer == b"" or split_reply(answer).status == 408
     assert site.of_kind(InternalError) == []
+
+
+async def test_no_request_target_leads_to_an_error_of_ours():
+    """Four hundred addresses of the characters that parsers stumble over, on one server."""
+    chance = random.Random(11)
+    pieces = [
+        "/",
+        "//",
+        "boot",
+        "files",
+        ".ipxe",
+        "%",
+        "%00",
+        "%2f",
+        "%ff",
+        "..",
+        "?",
+        "&",
+        "=",
+        "a=",
+        "mac=",
+    ]
+    pieces += ["#", "\\", "@", ":", "[", "]", "http://x", "*", "\xe9", "{", "}", "525400abcd01", "+", ";"]
+    async with running(a_site()) as site:
+        statuses = set()
+        for _ in range(400):
+            target = chance.choice(["/", "/boot/", "/files/", ""]) + "".join(chance.choices(pieces, k=6))
+            method = chance.choice(["GET", "HEAD", "POST"])
+            statuses.add((await ask(site.port, target, method=method)).status)
+    assert site.of_kind(InternalError) == []
+    assert statuses <= {200, 400, 404, 405}
+    assert {200, 400, 404} & statuses
+
+
+@pytest.mark.parametrize(("soft", "fit"), [(100, 16), (300, 50), (1024, 412), (65536, 4000)])
+def test_transfers_leave_room_among_the_open_files(soft, fit, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, 1 << 20))
+    assert transfers_that_fit() == fit
 
 
 async def test_other_methods_are_refused():
