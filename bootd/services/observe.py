@@ -115,7 +115,9 @@ class Observer:
             self._something.clear()
             self._closing.wait(wait_s)  # let a batch come together
             wait_s = self._batch_every_s if self._flush() else self._retry_every_s
-        self._flush()
+        if not self._flush():
+            with self._lock:
+                self.dropped += len(self._waiting.observations) + len(self._waiting.sightings)
         self._forget_store()
 
     def _flush(self) -> bool:
