@@ -77,17 +77,23 @@ class ConsoleLog:
         return "\n".join([*rows, f"           {rest}"] if rest else rows)
 
 
-def wait_for(log: ConsoleLog, node: str, pattern: str, timeout_s: float) -> re.Match[str]:
-    """Return the first match of *pattern* since power-on; raises `NotArrived` after *timeout_s*."""
+def wait_for(
+    log: ConsoleLog, node: str, pattern: str, timeout_s: float, is_on: Callable[[], bool]
+) -> re.Match[str]:
+    """Return the first match of *pattern* since power-on.
+
+    Raises `NotArrived` after *timeout_s*, or as soon as the machine is off without it.
+    """
     wanted = re.compile(pattern)
-    until = time.monotonic() + timeout_s
+    begun = time.monotonic()
     while True:
+        can_go_on = is_on() and time.monotonic() < begun + timeout_s  # asked first: last words count
         log.poll()
         found = wanted.search(log.text)
         if found:
             return found
-        if time.monotonic() > until:
-            raise NotArrived(node, pattern, timeout_s, log.tail())
+        if not can_go_on:
+            raise NotArrived(node, pattern, time.monotonic() - begun, log.tail())
         time.sleep(_POLL_S)
 
 

@@ -240,8 +240,12 @@ class Lab:
         return self._logs[name]
 
     def wait_for(self, name: str, pattern: str, timeout_s: float = 180.0) -> re.Match[str]:
-        """Return the first match on the machine's console since power-on; raises `NotArrived`."""
-        return console.wait_for(self.console(name), name, pattern, timeout_s)
+        """Return the first match on the machine's console since power-on.
+
+        Raises `NotArrived` in the end, or once the machine is off without having said it.
+        """
+        node = self.node(name)
+        return console.wait_for(self.console(name), name, pattern, timeout_s, lambda: node.is_on)
 
 
 def labs(root: Path = DEFAULT_ROOT) -> list[str]:

@@ -113,8 +113,8 @@ def _bios(spec: NodeSpec) -> list[str]:
     card = "e1000" if spec.kind is Kind.BIOS_E1000 else "virtio-net-pci"
     return [
         # graphics=off sends what BIOS, iPXE and GRUB write on the screen to the serial port
-        *("-machine", "pc,graphics=off", "-m", "768", "-boot", "n"),
-        *("-device", f"{card},netdev=net0,mac={spec.mac}"),
+        *("-machine", "pc,graphics=off", "-m", "768"),
+        *("-device", f"{card},netdev=net0,mac={spec.mac},bootindex=1"),
     ]
 
 

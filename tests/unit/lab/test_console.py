@@ -71,17 +71,27 @@ def test_bytes_that_are_no_text_do_not_stop_the_log(tmp_path: Path) -> None:
 def test_waiting_finds_what_was_said_already_on_an_unfinished_line(tmp_path: Path) -> None:
     path = tmp_path / "console"
     path.write_bytes(b"boot\nlogin: ")
-    assert wait_for(ConsoleLog(path), "n1", "log(in)", 0).group(1) == "in"
+    assert wait_for(ConsoleLog(path), "n1", "log(in)", 0, lambda: True).group(1) == "in"
 
 
 def test_what_never_comes_is_told_with_the_end_of_the_console(tmp_path: Path) -> None:
     path = tmp_path / "console"
     path.write_bytes(b"No bootable device.\n")
     with pytest.raises(NotArrived, match=r"n1: 'READY'.*\n.*No bootable device\.") as caught:
-        wait_for(ConsoleLog(path), "n1", "READY", 0)
+        wait_for(ConsoleLog(path), "n1", "READY", 0, lambda: True)
     assert caught.value.node == "n1"
 
 
 def test_a_machine_that_never_spoke_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(NotArrived, match=r"\(nothing\)"):
-        wait_for(ConsoleLog(tmp_path / "none"), "n1", "READY", 0)
+        wait_for(ConsoleLog(tmp_path / "none"), "n1", "READY", 0, lambda: True)
+
+
+def test_a_machine_that_is_off_is_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(NotArrived, match="within 0 s"):
+        wait_for(ConsoleLog(tmp_path / "none"), "n1", "READY", 3600, lambda: False)
+
+
+def test_the_last_words_of_a_machine_that_is_off_count(tmp_path: Path) -> None:
+    (tmp_path / "console").write_bytes(b"READY\n")
+    assert wait_for(ConsoleLog(tmp_path / "console"), "n1", "READY", 0, lambda: False)
