@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from queue import SimpleQueue
 
 from bootd.clock import Clock, utc_now
 from bootd.errors import BootdError
@@ -27,9 +28,9 @@ __all__ = ["Observer", "observation_of", "sighting_of"]
 
 @dataclass(slots=True)
 class _Batch:
-    """What waits to be written."""
+    """What the writer is about to write; nobody else changes it."""
 
-    observations: deque[Observation] = field(default_factory=deque)
+    observations: list[Observation] = field(default_factory=list)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     used: dict[int, str] = field(default_factory=dict)  # override -> what proved it
 
@@ -38,7 +39,10 @@ class _Batch:
 
 
 class Observer:
-    """Takes observations from any thread, writes them in batches, uses overrides up.
+    """Takes observations from one thread, the event loop's; writes them in batches, uses overrides up.
+
+    The packet path takes no lock: `deque.append` and `popleft` are atomic in CPython, and putting
+    into a `SimpleQueue` never waits. Each count is kept by one thread alone.
 
     *open_store* is called on the writer's thread. *used_up* hears of an override and why after
     the commit, *committed* that rows changed that answers depend on, *trouble* what is wrong with
@@ -61,13 +65,15 @@ class Observer:
         self._committed, self._used_up, self._trouble = committed, used_up, trouble
         self._clock = clock
         self._batch_every_s, self._retry_every_s, self._queue_max = batch_every_s, retry_every_s, queue_max
-        self._lock = threading.Lock()
-        self._waiting = _Batch()
-        self._something = threading.Event()
+        self._observations: deque[Observation] = deque()  # these three: in here, out on the writer's thread
+        self._sightings: deque[Sighting] = deque()
+        self._used: deque[tuple[int, str]] = deque()
+        self._batch = _Batch()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # rung: there is something to write
         self._closing = threading.Event()
         self._store: Store | None = None
         self._trim_at = 0.0
-        self.dropped = 0  # observations and sightings there was no room for
+        self._turned_away = self._lost = 0  # by the loop's thread, by the writer's
         self.written = 0
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
 
@@ -77,72 +83,91 @@ class Observer:
     def close(self) -> None:
         """Write what waits, once more if that is needed, and end the thread."""
         self._closing.set()
-        self._something.set()
+        self._bell.put(None)
         if self._thread.ident is not None:
             self._thread.join()
 
+    @property
+    def dropped(self) -> int:
+        """Return how many observations and sightings there was no room for, or no way to write."""
+        return self._turned_away + self._lost
+
     def record(self, observation: Observation) -> None:
         """Have *observation* written; never waits."""
-        with self._lock:
-            if len(self._waiting.observations) >= self._queue_max:
-                self.dropped += 1
-                return
-            self._waiting.observations.append(observation)
-        self._something.set()
+        if len(self._observations) + len(self._batch.observations) >= self._queue_max:
+            self._turned_away += 1
+            return
+        self._observations.append(observation)
+        self._ring()
 
     def sighting(self, sighting: Sighting) -> None:
         """Count a question of a machine nobody registered; never waits."""
-        with self._lock:
-            waiting = self._waiting.sightings
-            if sighting.mac not in waiting and len(waiting) >= KEEP_SIGHTINGS:
-                self.dropped += 1
-                return
-            waiting[sighting.mac] = _added_up(waiting.get(sighting.mac), sighting)
-        self._something.set()
+        if len(self._sightings) >= KEEP_SIGHTINGS:
+            self._turned_away += 1
+            return
+        self._sightings.append(sighting)
+        self._ring()
 
     def override_used(self, override: int, why: str) -> None:
-        """Have the one-shot order *override* removed: it was carried out, as *why* proves."""
-        with self._lock:
-            self._waiting.used[override] = why
-        self._something.set()
+        """Have the one-shot order *override* removed: it was carried out, as *why* proves; never waits."""
+        self._used.append((override, why))
+        self._ring()
+
+    def _ring(self) -> None:
+        """Wake the writer; a bell that rings already is heard before the next batch is gathered."""
+        if self._bell.empty():
+            self._bell.put(None)
 
     # -- the writer's thread ----------------------------------------------------------------
 
     def _run(self) -> None:
         wait_s = self._batch_every_s
         while not self._closing.is_set():
-            self._something.wait()
-            self._something.clear()
+            self._bell.get()
             self._closing.wait(wait_s)  # let a batch come together
             wait_s = self._batch_every_s if self._flush() else self._retry_every_s
         if not self._flush():
-            with self._lock:
-                self.dropped += len(self._waiting.observations) + len(self._waiting.sightings)
+            self._lost += len(self._batch.observations) + len(self._batch.sightings)
         self._forget_store()
 
     def _flush(self) -> bool:
         """Write what waits; on failure it waits on, and False is returned."""
-        with self._lock:
-            batch, self._waiting = self._waiting, _Batch()
-        if not batch:
+        self._gather()
+        if not self._batch:
             return True
         try:
-            self._write(batch)
+            self._write(self._batch)
         except BootdError as error:
-            self._put_back(batch)
             self._fail(error)
             return False
         except Exception as error:  # noqa: BLE001  a bug must not end the thread: the next batch may be good
-            self.dropped += len(batch.observations) + len(batch.sightings)
+            self._lost += len(self._batch.observations) + len(self._batch.sightings)
+            self._batch = _Batch()
             self._fail(error)
             return False
+        self._batch = _Batch()
         self._trouble("")
         return True
+
+    def _gather(self) -> None:
+        """Move what came meanwhile to the batch, behind what could not be written the last time."""
+        batch = self._batch
+        while self._observations:
+            batch.observations.append(self._observations.popleft())
+        while self._sightings:
+            seen = self._sightings.popleft()
+            if seen.mac in batch.sightings or len(batch.sightings) < KEEP_SIGHTINGS:
+                batch.sightings[seen.mac] = _added_up(batch.sightings.get(seen.mac), seen)
+            else:
+                self._lost += 1
+        while self._used:
+            override, why = self._used.popleft()
+            batch.used[override] = why
 
     def _fail(self, error: Exception) -> None:
         self._forget_store()
         self._trouble(f"what machines did cannot be written down: {error}")
-        self._something.set()
+        self._bell.put(None)
 
     def _write(self, batch: _Batch) -> None:
         if self._store is None:
@@ -163,18 +188,6 @@ class Observer:
             self._committed()
         for each in used:
             self._used_up(*each)
-
-    def _put_back(self, batch: _Batch) -> None:
-        """Queue again what could not be written, before what came meanwhile, up to the bound."""
-        with self._lock:
-            newer = self._waiting
-            observations = [*batch.observations, *newer.observations]
-            self.dropped += max(0, len(observations) - self._queue_max)
-            newer.observations = deque(observations[: self._queue_max])
-            for mac, seen in newer.sightings.items():
-                batch.sightings[mac] = _added_up(batch.sightings.get(mac), seen)
-            newer.sightings = batch.sightings
-            newer.used = batch.used | newer.used
 
     def _forget_store(self) -> None:
         """Close the connection; the next write opens another, so a replaced database is found."""

@@ -184,3 +184,38 @@ def test_invented_addresses_have_a_bound(tmp_path: Path) -> None:
     observer.close()
     with file_store(tmp_path) as store:
         assert len(store.sightings()) == observe.KEEP_SIGHTINGS
+
+
+def test_what_the_writer_holds_counts_against_the_bound(tmp_path: Path) -> None:
+    tried = threading.Event()
+    observer = an_observer(Reluctant(tmp_path, 10**9), queue_max=3, trouble=lambda text: tried.set())
+    for number in range(3):
+        observer.record(seen(str(number)))
+    observer.start()
+    assert tried.wait(PATIENCE_S)
+    for number in range(2):
+        observer.record(seen(f"late {number}"))
+    assert observer.dropped == 2
+    observer.close()
+    assert (observer.written, observer.dropped) == (0, 5)
+
+
+def test_nothing_waits_for_a_writer_that_is_stuck(tmp_path: Path) -> None:
+    stuck, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Store:
+        stuck.set()
+        assert go_on.wait(PATIENCE_S)
+        return file_store(tmp_path)
+
+    observer = an_observer(slow)
+    observer.start()
+    observer.record(seen("first"))
+    assert stuck.wait(PATIENCE_S)
+    observer.record(seen("meanwhile"))
+    observer.sighting(a_sighting())
+    observer.override_used(1, "the node reported running")
+    go_on.set()
+    observer.close()
+    assert texts(tmp_path) == ["first", "meanwhile"]
+    assert observer.dropped == 0
