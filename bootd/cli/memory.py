@@ -41,7 +41,7 @@ def add(site: Site, name: str, kernel: Path, initrds: tuple[Path, ...], cmdline:
     recipe = service.Recipe(name, kernel, initrds, cmdline)
     with site.open_store() as store, _bar([kernel, *initrds]) as progress:
         image = service.add(store, site.actor, site.data_dir, recipe, clock=utc_now, progress=progress)
-        used_by = service.users(store, name)
+        used_by = service.users(store, name, utc_now())
     poke(site.data_dir)
     if as_json:
         print_json(_plain(image, used_by))
@@ -75,7 +75,7 @@ def list_(site: Site, as_json: bool) -> None:
     """List the memory images."""
     with site.open_store() as store:
         images = store.memory_images()
-        used_by = {image.name: service.users(store, image.name) for image in images}
+        used_by = {image.name: service.users(store, image.name, utc_now()) for image in images}
     if as_json:
         print_json([_plain(image, used_by[image.name]) for image in images])
     elif images:
@@ -117,7 +117,7 @@ def show(site: Site, name: str, as_json: bool) -> None:
     """Show an image: its files with their digests, its command line, who boots it."""
     with site.open_store() as store:
         image = service.find(store, name)
-        used_by = service.users(store, name)
+        used_by = service.users(store, name, utc_now())
     if as_json:
         print_json(_plain(image, used_by))
         return
@@ -136,7 +136,7 @@ def show(site: Site, name: str, as_json: bool) -> None:
 def remove(site: Site, name: str, force: bool) -> None:
     """Remove an image and its files."""
     with site.open_store() as store:
-        left = service.remove(store, site.actor, site.data_dir, name, force=force)
+        left = service.remove(store, site.actor, site.data_dir, name, clock=utc_now, force=force)
     poke(site.data_dir)
     click.echo(f"removed memory image {name}")
     if left:

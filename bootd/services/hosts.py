@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
+from bootd.clock import Clock, utc_now
 from bootd.errors import Conflict, Refused
 from bootd.formats import Format, fields, find_format, ssitab
 from bootd.model import Host, check_device
@@ -108,10 +110,12 @@ class Removed:
     orders: tuple[str, ...]
 
 
-def remove(store: Store, actor: str, nodes: str, *, dry_run: bool = False) -> list[Removed]:
+def remove(
+    store: Store, actor: str, nodes: str, *, clock: Clock = utc_now, dry_run: bool = False
+) -> list[Removed]:
     """Remove the named hosts with what they were told to boot."""
     with store.transaction(actor, "hosts remove") as change:
-        orders = _orders(change)
+        orders = _orders(change, clock())
         gone = [Removed(host, orders.get(host.name, ())) for host in nodeset.parse(nodes, change.hosts())]
         if not dry_run:
             for each in gone:
@@ -119,9 +123,9 @@ def remove(store: Store, actor: str, nodes: str, *, dry_run: bool = False) -> li
     return gone
 
 
-def _orders(change: Transaction) -> dict[str, tuple[str, ...]]:
+def _orders(change: Transaction, at: datetime) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {a.host: (str(a.target),) for a in change.assignments()}
-    for override in change.overrides():
+    for override in change.overrides(at):
         found[override.host] = (*found.get(override.host, ()), f"{override.target} once")
     return found
 
@@ -155,6 +159,8 @@ def import_table(
         current = change.hosts()
         if expected is not None and fingerprint(current) != expected:
             raise Refused("the host table was changed by somebody else meanwhile; nothing was written")
+        if replace_all and not rows and current:
+            raise Refused(f"{given.source} has no hosts: bootd hosts remove @all removes all {len(current)}")
         made = hosttable.plan(current, rows, replace=replace_all, source=given.source)
         if not dry_run:
             _carry_out(change, made)

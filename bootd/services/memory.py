@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from bootd.clock import Clock
@@ -124,14 +125,16 @@ def find(store: Reads, name: str) -> MemoryImage:
     return image
 
 
-def users(store: Reads, name: str) -> list[str]:
-    """Return the hosts that are told to boot *name*, for good or once."""
+def users(store: Reads, name: str, at: datetime) -> list[str]:
+    """Return the hosts that are told at *at* to boot *name*, for good or once."""
     target = Target(TargetKind.MEMORY, name)
     assigned = {each.host for each in store.assignments() if each.target == target}
-    return sorted(assigned | {each.host for each in store.overrides() if each.target == target})
+    return sorted(assigned | {each.host for each in store.overrides(at) if each.target == target})
 
 
-def remove(store: Store, actor: str, data_dir: Path, name: str, *, force: bool = False) -> list[str]:
+def remove(
+    store: Store, actor: str, data_dir: Path, name: str, *, clock: Clock, force: bool = False
+) -> list[str]:
     """Remove an image and its files; return the hosts it was meant for, who now get a diagnosis.
 
     Raises `Refused` where there are any, unless *force*.
@@ -140,7 +143,7 @@ def remove(store: Store, actor: str, data_dir: Path, name: str, *, force: bool =
     with Shelf(data_dir, name).locked() as shelf:
         with store.transaction(actor, "memory remove") as change:
             find(change, name)
-            hosts = users(change, name)
+            hosts = users(change, name, clock())
             if hosts and not force:
                 raise Refused(
                     f"memory image {name!r} is what {', '.join(hosts)} boot: give them something else first,"

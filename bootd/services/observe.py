@@ -12,7 +12,7 @@ from bootd.clock import Clock, utc_now
 from bootd.errors import BootdError
 from bootd.model import Observation, Override, Sighting
 from bootd.services.seen import observation_of, sighting_of
-from bootd.store import Store
+from bootd.store import Store, Transaction
 
 BATCH_EVERY_S = 0.05  # one commit for all that happened meanwhile
 RETRY_EVERY_S = 1.0  # while the database is locked or the disk is full
@@ -181,13 +181,20 @@ class Observer:
                     used.append((override, batch.used[override.id]))
             if time.monotonic() >= self._trim_at:
                 self._trim_at = time.monotonic() + TRIM_EVERY_S
-                oldest = self._clock() - KEEP
-                change.trim(before=oldest, observations=KEEP_OBSERVATIONS, sightings=KEEP_SIGHTINGS)
+                self._trim(change)
         self.written += len(batch.observations)
         if used:
             self._committed()
         for each in used:
             self._used_up(*each)
+
+    def _trim(self, change: Transaction) -> None:
+        """Forget what is old, and one-shot orders that expired a while ago."""
+        oldest = self._clock() - KEEP
+        change.trim(before=oldest, observations=KEEP_OBSERVATIONS, sightings=KEEP_SIGHTINGS)
+        for override in change.overrides():
+            if override.expires_at < oldest:
+                change.remove_override(override.host, override.id)
 
     def _forget_store(self) -> None:
         """Close the connection; the next write opens another, so a replaced database is found."""

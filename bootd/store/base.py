@@ -61,8 +61,8 @@ class Reads(ABC):
     def assignments(self) -> list[Assignment]: ...
 
     @abstractmethod
-    def overrides(self) -> list[Override]:
-        """Return the one-shot orders that nobody used up, expired ones too."""
+    def overrides(self, at: datetime | None = None) -> list[Override]:
+        """Return the one-shot orders that nobody used up; with *at* only those not expired by then."""
 
     @abstractmethod
     def document(self, name: str) -> str | None:

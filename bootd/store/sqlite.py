@@ -60,8 +60,10 @@ class _SqliteReads(Reads):
     def assignments(self) -> list[Assignment]:
         return self._all(ASSIGNMENT, "host")
 
-    def overrides(self) -> list[Override]:
-        return self._all(OVERRIDE, "host")
+    def overrides(self, at: datetime | None = None) -> list[Override]:
+        if at is None:
+            return self._all(OVERRIDE, "host")
+        return self._all(OVERRIDE, "host", "WHERE expires_at > ?", (rows.instant(at),))
 
     def document(self, name: str) -> str | None:
         found = self._one(DOCUMENT, name)

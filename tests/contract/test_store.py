@@ -140,6 +140,15 @@ def test_an_override_id_never_comes_back(store: Store) -> None:
     assert [override.id for override in store.overrides()] == [2]
 
 
+def test_expired_overrides_are_left_out_where_a_time_is_given(store: Store) -> None:
+    with store.transaction("anna") as change:
+        change.put_host(a_host())
+        change.put_override(an_override())
+    assert store.overrides(NOON + timedelta(minutes=59)) == [an_override()]
+    assert store.overrides(NOON + timedelta(hours=1)) == []
+    assert store.overrides() == [an_override()]
+
+
 def test_evidence_of_an_old_override_leaves_the_new_one(store: Store) -> None:
     with store.transaction("anna") as change:
         change.put_host(a_host())

@@ -176,6 +176,12 @@ def test_merging_keeps_other_hosts_and_replacing_does_not(store: Store) -> None:
     assert hosts.export_table(store) == third
 
 
+def test_replacing_all_with_nothing_is_refused(store: Store) -> None:
+    imported(store)
+    with pytest.raises(Refused, match="removes all 2"):
+        imported(store, "# nothing\n", replace_all=True)
+
+
 def test_the_same_table_twice_changes_nothing(store: Store) -> None:
     imported(store)
     generation = store.generation()

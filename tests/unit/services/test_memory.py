@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bootd.errors import BadText, BadValue, NotFound, Refused
-from bootd.model import Assignment, MemoryImage, Target, TargetKind
+from bootd.model import Assignment, MemoryImage, Override, Target, TargetKind
 from bootd.services import memory, shelf
 from bootd.services.memory import Recipe
 from bootd.store import Store
@@ -183,15 +184,29 @@ def test_an_image_in_use_is_removed_by_force_only(
         change.put_host(a_host())
         change.put_assignment(Assignment("node1", Target(TargetKind.MEMORY, "debian"), NOON))
     with pytest.raises(Refused, match="is what node1 boot"):
-        memory.remove(store, "anna", tmp_path, "debian")
+        memory.remove(store, "anna", tmp_path, "debian", clock=clock)
     assert kept_files(tmp_path)
-    assert memory.remove(store, "anna", tmp_path, "debian", force=True) == ["node1"]
+    assert memory.remove(store, "anna", tmp_path, "debian", clock=clock, force=True) == ["node1"]
     assert (store.memory_images(), kept_files(tmp_path)) == ([], set())
+
+
+def test_an_expired_order_does_not_hold_an_image(
+    store: Store, tmp_path: Path, source: Path, clock: HandClock
+) -> None:
+    add(store, tmp_path, recipe(source), clock)
+    with store.transaction("anna") as change:
+        change.put_host(a_host())
+        target = Target(TargetKind.MEMORY, "debian")
+        change.put_override(Override(1, "node1", target, NOON, NOON + timedelta(hours=1)))
+    with pytest.raises(Refused):
+        memory.remove(store, "anna", tmp_path, "debian", clock=clock)
+    clock.move(hours=1)
+    assert memory.remove(store, "anna", tmp_path, "debian", clock=clock) == []
 
 
 def test_an_unknown_image_is_not_removed(store: Store, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="bootd memory add ghost"):
-        memory.remove(store, "anna", tmp_path, "ghost")
+        memory.remove(store, "anna", tmp_path, "ghost", clock=HandClock())
     assert list(tmp_path.iterdir()) == []
 
 
