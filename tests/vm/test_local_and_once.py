@@ -22,7 +22,9 @@ def running(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
     # not at the removable path: an installed system need not have put anything there
     plug_in(lab, "disk-uefi", Kind.UEFI, disk=efi_disk(folder / "efi.raw", loader="EFI/debian/shimx64.efi"))
     plug_in(lab, "once", Kind.BIOS, disk=bios_disk(folder / "once.raw"))
-    plug_in(lab, "circles", Kind.BIOS, disk=bios_disk(folder / "circles.raw", "RESETTING", resets=True))
+    plug_in(
+        lab, "circles", Kind.BIOS, disk=bios_disk(folder / "circles.raw", "RESETTING" + "." * 40, resets=True)
+    )
     lab.add_node(NodeSpec("stranger", Kind.BIOS))  # in no host table
     lab.bootd("boot", "disk-bios,disk-uefi,once,circles", "local")
     lab.bootd("boot", "once", "memory:hello", "--once")
