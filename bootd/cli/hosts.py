@@ -201,7 +201,7 @@ def show(site: Site, nodes: str, as_json: bool) -> None:
     with site.open_store() as store:
         chosen = nodeset.parse(nodes, store.hosts())
         snapshot = store.load_snapshot(Policy())
-        last = {host.name: store.observations(mac=host.mac, limit=1) for host in chosen}
+        last = {host.name: store.observations(mac=host.mac, host=host.name, limit=1) for host in chosen}
     now = utc_now()
     if as_json:
         print_json([_plain(snapshot, host, now) for host in chosen])
@@ -230,12 +230,16 @@ def show(site: Site, nodes: str, as_json: bool) -> None:
 
 
 @hosts.command()
+@_json
 @pass_site
-def undo(site: Site) -> None:
+def undo(site: Site, as_json: bool) -> None:
     """Take back the newest change of the host table; again: the one before."""
     with site.open_store() as store:
         entries = service.undo(store, site.actor)
     poke(site.data_dir)
+    if as_json:
+        print_json([{"kind": each.kind, "name": each.key, "undone": each.action} for each in entries])
+        return
     first = entries[0]
     click.echo(f"undone: {first.what} by {first.actor}, {first.at:%Y-%m-%d %H:%M:%S} UTC")
     words = {"added": "removed", "removed": "back", "changed": "as before"}

@@ -82,6 +82,8 @@ def setting(key: str, value: str) -> tuple[str, str]:
     if key in RESERVED:
         raise BadValue("setting", key, "free: it is the name of a field")
     check_setting(key, value)
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):  # half a character: no file or database keeps it
+        raise BadValue(f"setting {key}", value, "text in UTF-8")
     if not value:
         raise BadValue(f"setting {key}", value, "a value")
     if key == "uuid":

@@ -58,9 +58,9 @@ def add(
 
 
 def _check_cmdline(text: str) -> None:
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
-        raise BadValue("command line", text, "text without control characters")
-    if len(text.encode("utf-8", "replace")) > MAX_CMDLINE:
+    if any(ord(c) < 0x20 or ord(c) == 0x7F or 0xD800 <= ord(c) <= 0xDFFF for c in text):
+        raise BadValue("command line", text, "UTF-8 text without control characters")
+    if len(text.encode()) > MAX_CMDLINE:
         raise BadValue("command line", text[:40] + "…", f"at most {MAX_CMDLINE} octets")
 
 

@@ -22,7 +22,8 @@ _RANGE = re.compile(r"(!?)([0-9]{1,9})(?:-([0-9]{1,9}))?\Z")
 def parse(text: str, hosts: Iterable[Host]) -> list[Host]:
     """Return the hosts of *hosts* that *text* names, in the order it names them, each once.
 
-    Raises `BadValue` for a text that is no node set, `NotFound` with every name that no host has.
+    Raises `BadValue` for a text that is no node set, `NotFound` with every name
+    that no host has, or where none is left.
     """
     table = {host.name: host for host in hosts}
     chosen: dict[str, Host] = {}
@@ -39,6 +40,8 @@ def parse(text: str, hosts: Iterable[Host]) -> list[Host]:
     if unknown:
         hint = nearest(unknown[0], table).removeprefix("; ") if len(unknown) == 1 else ""
         raise NotFound("host", ", ".join(dict.fromkeys(unknown)), hint)
+    if not chosen:
+        raise NotFound("host in", text)
     return list(chosen.values())
 
 

@@ -46,9 +46,7 @@ class Shelf:
         """Give a place to copy to; what is not `placed` at the end of the block is gone."""
         with _said("write", self.folder):
             _make(self._incoming)
-            self._clear_leftovers()
-            incoming = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}-", dir=self._incoming))
-        held = _lock(incoming)
+            incoming, held = self._place()
         try:
             yield Filling(self, self._files, incoming)
         finally:
@@ -71,9 +69,19 @@ class Shelf:
         with _said("remove", self.folder):
             shutil.rmtree(self.folder)
 
+    def _place(self) -> tuple[Path, int]:
+        """Return a folder to copy to, and the lock on it that says its owner lives."""
+        turn = _lock(self._incoming)  # nobody may take the folder for a leftover before it is locked
+        try:
+            self._clear_leftovers()
+            incoming = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}-", dir=self._incoming))
+            return incoming, _lock(incoming)
+        finally:
+            os.close(turn)
+
     def _clear_leftovers(self) -> None:
         """Remove what killed processes left: a living one holds the lock on its folder."""
-        for leftover in self._incoming.iterdir():
+        for leftover in filter(Path.is_dir, self._incoming.iterdir()):
             try:
                 held = _lock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, FileNotFoundError):
@@ -156,6 +164,7 @@ def _make(folder: Path) -> None:
         _inherit(descriptor, folder.parent)
     finally:
         os.close(descriptor)
+    _sync(folder.parent)
 
 
 def _inherit(descriptor: int, folder: Path) -> None:

@@ -74,6 +74,7 @@ def test_json_prints_what_python_reads() -> None:
         ('[{"number": ' + "9" * 5000 + "}]", 1, "not JSON"),
         ('[{"mac": "52:54:00:00:00:01", "mac": "x"}]', 1, "twice in one object"),
         ('[{"mac": "52:54:00:00:00:01", "name": "x", "grups": []}]', 1, "did you mean groups?"),
+        ('[{"mac": "52:54:00:00:00:01", "name": "x", "settings": {"a": "\\ud800"}}]', 1, "not text in UTF-8"),
         ('[{"mac": "52:54:00:00:00:01", "name": 5}]', 1, "name: text is expected"),
         ('[{"mac": "52:54:00:00:00:01", "number": true}]', 1, "number: a number is expected"),
         ('[{"mac": "52:54:00:00:00:01", "name": "x", "groups": "a"}]', 1, "groups: a list"),

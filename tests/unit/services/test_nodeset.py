@@ -35,7 +35,6 @@ ALL = [host.name for host in HOSTS]
         ("!node01", ALL[1:]),
         ("52-54-00-00-00-02", ["node02"]),
         (" node01 , node02 ", ["node01", "node02"]),
-        ("node01,!node01", []),
     ],
 )
 def test_a_text_names_these_hosts_in_this_order(text: str, names: list[str]) -> None:
@@ -51,6 +50,13 @@ def test_all_unknown_names_are_told() -> None:
 def test_a_near_name_is_suggested() -> None:
     with pytest.raises(NotFound, match="did you mean node01"):
         nodeset.parse("nod01", HOSTS)
+
+
+def test_a_set_that_leaves_no_host_is_an_error() -> None:
+    with pytest.raises(NotFound, match="no host in '@gpu,!node02'"):
+        nodeset.parse("@gpu,!node02", HOSTS)
+    with pytest.raises(NotFound):
+        nodeset.parse("@all", [])
 
 
 def test_an_unknown_mac_address_is_no_host() -> None:

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database, Migrations
 
 from bootd.boot.snapshot import Policy
 from bootd.errors import BadValue, StoreBusy, StoreFailed, StoreFull, StoreTooNew
-from bootd.store import open_store, opening
+from bootd.store import migrations, open_store, opening
 from tests.helpers.site import HandClock, a_host, file_store
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
@@ -82,8 +83,6 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_number_of_the_schema_is_the_number_of_migrations() -> None:
-    from bootd.store import migrations
-
     assert len(migrations.steps._migrations) == opening.SCHEMA
 
 
@@ -202,3 +201,44 @@ def test_opening_a_finished_database_does_not_load_sqlite_utils(tmp_path: Path) 
         "assert 'sqlite_utils' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+
+
+def _with_second_migration(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """Make this bootd one whose schema has a second step."""
+    steps = Migrations("bootd")
+    steps(name="first_tables")(migrations.first_tables)
+
+    def second(db: Database) -> None:
+        db.execute("ALTER TABLE hosts ADD COLUMN second TEXT")
+        db.execute(statement)
+
+    steps(name="second")(second)
+    monkeypatch.setattr(migrations, "steps", steps)
+    monkeypatch.setattr(opening, "SCHEMA", 2)
+
+
+def test_an_older_schema_is_brought_up_and_keeps_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with file_store(tmp_path) as store, store.transaction("anna") as change:
+        change.put_host(a_host())
+    _with_second_migration(monkeypatch, "UPDATE hosts SET second = 'x'")
+    with file_store(tmp_path) as store:
+        assert store.hosts() == [a_host()]
+    raw = sqlite3.connect(tmp_path / "bootd.db")
+    assert raw.execute("SELECT second FROM hosts").fetchall() == [("x",)]
+    assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+    raw.close()
+
+
+def test_a_migration_that_fails_leaves_the_old_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with file_store(tmp_path) as store, store.transaction("anna") as change:
+        change.put_host(a_host())
+    with monkeypatch.context() as newer:
+        _with_second_migration(newer, "UPDATE no_such_table SET x = 1")
+        with pytest.raises(StoreFailed, match="no such table"):
+            file_store(tmp_path)
+    with file_store(tmp_path) as store:
+        assert store.hosts() == [a_host()]
