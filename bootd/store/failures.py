@@ -30,7 +30,7 @@ def translate(path: str, error: sqlite3.Error) -> BootdError:
         case sqlite3.SQLITE_CORRUPT:
             return StoreFailed(f"{path} is damaged ({error}): restore it from a copy")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return StoreFailed(f"no permission to write {path}: use sudo, or join the group that owns it")
+            return StoreFailed(f"no permission to write {path}: use sudo, or act as the user who owns it")
         case sqlite3.SQLITE_CANTOPEN:
             return StoreFailed(f"cannot open {path}: no permission, or its folder is gone")
     return StoreFailed(f"{path}: {error}")
