@@ -14,6 +14,8 @@ LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static 
                 grub-common grub-efi-amd64-bin
 # Real clients and disk tools for the tests.
 TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools fdisk grub-pc-bin procps
+# The peer of the boots in make bench.
+BENCH_PACKAGES := nginx-light
 
 # $(call packages,LIST): install those of LIST that are missing, and say so first.
 define packages
@@ -61,7 +63,7 @@ golden: develop ## Rewrite the golden files; read the difference before you comm
 	git diff --stat tests/golden
 fuzz: develop ## Each fuzz target for SECONDS (default 60)
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
-bench: lab-packages test-packages develop ## Figures: boots against dnsmasq + nginx, answers, start, memory
+bench: lab-packages bench-packages develop ## Figures: boots against dnsmasq + nginx, answers, start, memory
 	$(SUDO) $(BIN)/python -m tests.bench.run
 
 ##@ Ship
@@ -78,11 +80,13 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Behind the scenes
-.PHONY: lab-packages test-packages serve-packages
+.PHONY: lab-packages test-packages bench-packages serve-packages
 lab-packages:
 	$(call packages,python3-venv $(LAB_PACKAGES))
 test-packages:
 	$(call packages,python3-venv $(TEST_PACKAGES))
+bench-packages:
+	$(call packages,$(BENCH_PACKAGES))
 serve-packages:
 	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin)
 
