@@ -15,8 +15,11 @@ from bootd.attribution import Attribution
 from bootd.boot.attempt import Attempts
 from bootd.boot.clients import Clients
 from bootd.boot.decide import BootDecision, decide, find_host
-from bootd.boot.files import Answer
+from bootd.boot.desk import ScriptDesk
+from bootd.boot.files import Answer, Missing
 from bootd.boot.loops import LoopGuard
+from bootd.boot.names import ScriptName, parse_script_name
+from bootd.boot.offer import http_base
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Snapshot
 from bootd.boot.token import Tokens, read_or_make_secret
@@ -39,7 +42,7 @@ from bootd.http.parts import Parts, Transfers
 from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.sockets import open_tcp, open_udp
-from bootd.listeners.tftp import TftpListener
+from bootd.listeners.tftp import Asker, TftpListener
 from bootd.model import Override
 from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed, open_poke_socket
@@ -49,7 +52,7 @@ from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
 from bootd.upkeep import HELPER, Upkeep, roots
 from netboot.dhcp.pxe import BOOT_SERVER_PORT, DHCP_PORT
-from netboot.request import BootRequest
+from netboot.request import BootRequest, Stage
 
 _LOOK_EVERY_S = 10.0  # boot files, templates and image files are looked at this often
 _TOKEN_LENGTH = 16  # characters at least
@@ -121,6 +124,7 @@ class Daemon:
         self._files = FileIndex(roots(config))
         stack.push_async_callback(self._files.aclose)
         self._upkeep = Upkeep(config, self._files, self._renderer, self._problems)
+        self._desk = self._make_desk()
         self._start_following(stack, sockets)
         self._answer_dhcp(stack, sockets)
         await self._answer_http(stack, sockets)
@@ -143,9 +147,14 @@ class Daemon:
         if config["dhcp.mode"] == "proxy":
             for port in (DHCP_PORT, BOOT_SERVER_PORT):
                 sockets.dhcp[port] = open_udp("", port)
-        self._tftp = TftpListener(lookup=self._find, emit=self._emit, port=config["tftp.port"])
+        self._tftp = TftpListener(
+            lookup=self._find,
+            emit=self._emit,
+            port=config["tftp.port"],
+            serves=lambda index: self._reach.server_of(index) is not None,
+        )
         stack.push_async_callback(self._tftp.aclose)
-        sockets.http.append(open_tcp("", config["http.port"]))
+        sockets.http += [open_tcp(address, config["http.port"]) for address in self._http_addresses()]
         for endpoint in config["http.admin.listen"]:
             address, _, port = endpoint.rpartition(":")
             sockets.admin.append(open_tcp(address, int(port)))
@@ -153,6 +162,12 @@ class Daemon:
         sockets.poke = open_poke_socket(poke)
         stack.callback(poke.unlink, missing_ok=True)
         return sockets
+
+    def _http_addresses(self) -> list[str]:
+        """Return where HTTP listens: everywhere, or on the named interfaces and, for health checks, here."""
+        if not self._config["server.interfaces"]:
+            return [""]
+        return sorted({"127.0.0.1", *(i.address for i in self._reach.served)})
 
     def _drop_privileges(self) -> None:
         user, data = self._config["server.user"], self._config.data_dir
@@ -210,6 +225,19 @@ class Daemon:
         self._telemetry.listen(evidence.take)
         self._telemetry.listen(self._write_down)
 
+    def _make_desk(self) -> ScriptDesk:
+        return ScriptDesk(
+            decide=self._decide,
+            renderer=self._renderer,
+            lookup=self._files.lookup,
+            attempts=self._attempts,
+            tokens=self._tokens,
+            clients=self._clients,
+            loader_for=lambda architecture: self._upkeep.policy.loaders.get(architecture.name),
+            local_helper=HELPER,
+            tftp_server=self._config["tftp.server"],
+        )
+
     def _answer_dhcp(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
         responder = DhcpResponder(
             snapshot=self.snapshot,
@@ -223,8 +251,7 @@ class Daemon:
 
     async def _answer_http(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
         parts = Parts(
-            decide=self._decide,
-            renderer=self._renderer,
+            desk=self._desk,
             lookup=self._files.lookup,
             attempts=self._attempts,
             tokens=self._tokens,
@@ -233,8 +260,6 @@ class Daemon:
             clock=utc_now,
             clients=self._clients,
             host_name=self._attribution.host_name,
-            loader_for=lambda architecture: self._upkeep.policy.loaders.get(architecture.name),
-            local_helper=HELPER,
             address=self._config["server.address"],
             transfers=self._transfers,
         )
@@ -284,8 +309,32 @@ class Daemon:
             self._loops.progress(mac)
         return decide(self._snapshot, request.repeated(self._loops.repeats(mac, time.monotonic())))
 
-    async def _find(self, name: str, client: str) -> Answer:
-        return await self._files.find(name)
+    async def _find(self, name: str, asker: Asker) -> Answer | bytes:
+        """Return what TFTP sends: a file, else this machine's script, else what a new look finds."""
+        found = self._files.lookup(name)
+        if not isinstance(found, Missing):
+            return found
+        wanted = parse_script_name(name)
+        script = self._script_by_tftp(wanted, asker) if wanted is not None else None
+        return script if script is not None else await self._files.find(name)
+
+    def _script_by_tftp(self, wanted: ScriptName, asker: Asker) -> bytes | None:
+        """Return the script of a machine we know; None leaves the name to the files."""
+        question = BootRequest(
+            mac=wanted.mac,
+            arch=self._desk.architecture_of(wanted.mac),
+            stage=wanted.stage,
+            received_at=utc_now(),
+            http=wanted.stage is not Stage.IPXE,
+            guid=wanted.guid,
+        )
+        base_url = http_base(self._config["server.address"] or asker.local, self._config["http.port"])
+        answered = self._desk.script(question, wanted.dialect, base_url)
+        if answered.script is None:
+            return None
+        text = answered.script.text.encode()
+        self._emit(answered.event(client=asker.client, dialect=wanted.dialect, octets=len(text)))
+        return text
 
     def _interfaces(self) -> list[Mapping[str, object]]:
         return [{"name": i.name, "address": i.address, "index": i.index} for i in self._reach.served]

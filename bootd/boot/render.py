@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote as quote_url
+from urllib.parse import urlsplit
 
 from jinja2 import (
     BaseLoader,
@@ -54,9 +55,10 @@ class ScriptFacts:
 
     base_url: str  # "http://10.0.0.2:8080": where the client reaches us
     arch: Architecture
+    tftp_server: str = ""  # address, where the loaders are not on the host of *base_url*
     attempt: str = ""  # for ?a= of file addresses
     token: str = ""  # for the kernel command line
-    loader: str | None = None  # our iPXE for this architecture, as named under /files/
+    loader: str | None = None  # our iPXE for this architecture, as TFTP knows it
     local_helper: str | None = None  # EFI program under /files/ that finds the disk's own loader
 
 
@@ -233,7 +235,7 @@ def _values(decision: Scriptable, facts: ScriptFacts) -> dict[str, object]:
         "base_url": facts.base_url,
         "server": facts.base_url.removeprefix("http://"),
         "script_path": f"/boot/{host.mac.replace(':', '-')}",
-        "loader_url": _under_files(facts, facts.loader) if chain and _chips(facts.loader) else "",
+        "loader_url": _loader_url(facts) if chain and _chips(facts.loader) else "",
         "loader_chips": _chips(facts.loader),
     }
     if isinstance(decision, BootMemory):
@@ -248,15 +250,23 @@ def _values(decision: Scriptable, facts: ScriptFacts) -> dict[str, object]:
 def _memory_values(decision: BootMemory, facts: ScriptFacts) -> dict[str, object]:
     image = decision.image
     initrds = [_file(file, facts) for file in image.initrds]
-    report = f"bootd.report={facts.base_url}/node/v1/report bootd.token={facts.token}" if facts.token else ""
+    words = _words_of_boot(decision, facts)
     return {
         "image": image,
         "kernel": _file(image.kernel, facts),
         "initrds": initrds,
         # EFI kernels look their initrd up by this name; others do not mind the words.
         "initrd_words": " ".join(f"initrd={file.name}" for file in initrds),
-        "cmdline": " ".join(part for part in (image.cmdline, report) if part),
+        "cmdline": " ".join(part for part in (image.cmdline, words) if part),
     }
+
+
+def _words_of_boot(decision: BootMemory, facts: ScriptFacts) -> str:
+    """Tell the booted system who it is, and where and by which token it may report."""
+    if not facts.token:
+        return ""
+    names = f"bootd.node={decision.host.name} bootd.image={decision.image.name}"
+    return f"{names} bootd.report={facts.base_url}/node/v1/report bootd.token={facts.token}"
 
 
 def _local_values(decision: BootLocal, facts: ScriptFacts) -> dict[str, object]:
@@ -270,6 +280,12 @@ def _local_values(decision: BootLocal, facts: ScriptFacts) -> dict[str, object]:
 
 def _under_files(facts: ScriptFacts, name: str | None) -> str:
     return f"{facts.base_url}/files/{quote_url(name)}" if name else ""
+
+
+def _loader_url(facts: ScriptFacts) -> str:
+    """By TFTP, as firmware would have loaded it: the loaders may lie on another server."""
+    host = facts.tftp_server or urlsplit(facts.base_url).hostname
+    return f"tftp://{host}/{quote_url(facts.loader or '')}"
 
 
 def _chips(loader: str | None) -> Sequence[str]:

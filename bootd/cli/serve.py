@@ -3,11 +3,14 @@
 import asyncio
 import json
 import logging
+import resource
 import sys
 
 import click
 
 from bootd.cli.context import Site, is_terminal, pass_site
+
+_FILES = 16384  # descriptors: thousands of machines at once
 
 
 @click.command()
@@ -16,6 +19,7 @@ def serve(site: Site) -> None:
     """Answer machines until SIGTERM or Ctrl-C."""
     config = site.config
     _log_to_stdout()
+    _allow_many_files()
     from bootd.daemon import Daemon
     from bootd.telemetry import Telemetry
 
@@ -23,6 +27,14 @@ def serve(site: Site) -> None:
         await Daemon(config, Telemetry(level=config["server.log_level"])).run()
 
     asyncio.run(run())
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files: each transfer holds a socket and a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class ForPeople(logging.Formatter):

@@ -37,7 +37,7 @@ def make_app(parts: Parts) -> web.Application:
     app[PARTS] = parts
     routes(app)
     app.on_response_prepare.append(_say_less)
-    parts.renderer.report(parts.problems)
+    parts.desk.renderer.report(parts.problems)
     return app
 
 

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from bootd.boot.attempt import Attempt
-from bootd.boot.decide import BootDecision, ChainLoader, Silent
-from bootd.boot.files import Served
+from bootd.boot.decide import BootDecision, Silent
 from bootd.boot.offer import http_base
-from bootd.boot.render import Script, ScriptFacts
-from bootd.events import ScriptRefused, ScriptSent
+from bootd.events import ScriptRefused
 from bootd.http.parts import PARTS, Parts, peer_of
 from netboot.arch import ARCHITECTURES, BY_NAME, Architecture
 from netboot.errors import LocalError
@@ -80,57 +77,23 @@ def _script(
         http=True,
         guid=guid,
     )
-    decision = parts.decide(question, waited=fields.get("retry") == "1")
-    if isinstance(decision, Silent | ChainLoader):
-        raise _refusal(request, parts, mac, decision)
-    facts = _facts(request, parts, question, decision.host.mac, getattr(decision, "override", None))
-    script = parts.renderer.render(decision, dialect, facts)
-    parts.renderer.report(parts.problems)
-    body = script.text.encode()
+    url = base_url(request, parts.address)
+    answered = parts.desk.script(question, dialect, url, waited=fields.get("retry") == "1")
+    if answered.script is None:
+        raise _refusal(request, parts, mac, answered.decision)
+    body = answered.script.text.encode()
     if request.method != "HEAD":
-        parts.emit(_script_sent(request, decision, dialect, script, len(body)))
+        parts.emit(answered.event(client=peer_of(request), dialect=dialect, octets=len(body)))
     return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=_NOT_NOW)
 
 
-def _refusal(
-    request: web.Request, parts: Parts, mac: str, decision: Silent | ChainLoader
-) -> web.HTTPException:
+def _refusal(request: web.Request, parts: Parts, mac: str, decision: BootDecision) -> web.HTTPException:
     """Not an empty script: iPXE would call that an executable it cannot run."""
     host = decision.host.name if decision.host is not None else ""
     why = decision.rule if isinstance(decision, Silent) else "needs-a-loader"
     if request.method != "HEAD":
         parts.emit(ScriptRefused(mac=mac, host=host, client=peer_of(request), why=why))
     return web.HTTPNotFound(text=f"{why}: {_WHY.get(why, 'no script for this machine')}\n", headers=_NOT_NOW)
-
-
-def _facts(
-    request: web.Request, parts: Parts, question: BootRequest, mac: str, override: int | None
-) -> ScriptFacts:
-    helper = parts.local_helper
-    return ScriptFacts(
-        base_url=base_url(request, parts.address),
-        arch=question.arch,
-        attempt=parts.attempts.format(Attempt(mac, override)),
-        token=parts.tokens.mint(mac, override, question.received_at),
-        loader=parts.loader_for(question.arch),
-        local_helper=helper if helper and isinstance(parts.lookup(helper), Served) else None,
-    )
-
-
-def _script_sent(
-    request: web.Request, decision: BootDecision, dialect: str, script: Script, octets: int
-) -> ScriptSent:
-    host = decision.host
-    return ScriptSent(
-        mac=host.mac if host is not None else "",
-        host=host.name if host is not None else "",
-        client=peer_of(request),
-        dialect=dialect,
-        rule=decision.rule,
-        answer=script.answer,
-        octets=octets,
-        override=getattr(decision, "override", None),
-    )
 
 
 def base_url(request: web.BaseRequest, address: str = "") -> str:
@@ -144,12 +107,9 @@ def base_url(request: web.BaseRequest, address: str = "") -> str:
 
 
 def _architecture(parts: Parts, mac: str, fields: Mapping[str, str]) -> Architecture:
-    """What the client says, else what DHCP heard of it, else plain BIOS.
-
-    Scripts ask iPXE itself where it matters, so that a wrong guess costs our own loader only.
-    """
+    """What the client says, else what DHCP heard of it."""
     told = _told_architecture(fields.get("arch", "").strip().lower(), fields.get("platform", ""))
-    return told or parts.clients.architecture_of(mac) or BY_NAME["x86-bios"]
+    return told or parts.desk.architecture_of(mac)
 
 
 def _told_architecture(text: str, platform: str) -> Architecture | None:

@@ -15,7 +15,7 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """GET /readyz: 200, or 503 with what is wrong; bootd works on as far as it can."""
     parts = request.app[PARTS]
-    parts.renderer.report(parts.problems)  # templates may have been read anew
+    parts.desk.renderer.report(parts.problems)  # templates may have been read anew
     problems = parts.problems.all()
     body = {"ready": not problems, "problems": problems}
     return web.json_response(body, status=503 if problems else 200, headers=_NOW)

@@ -3,32 +3,16 @@
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from aiohttp import web
 
 from bootd.boot.attempt import Attempts
 from bootd.boot.clients import Clients
-from bootd.boot.decide import BootDecision
+from bootd.boot.desk import ScriptDesk
 from bootd.boot.files import Answer
-from bootd.boot.render import Renderer
 from bootd.boot.token import Tokens
 from bootd.clock import Clock
 from bootd.telemetry import Emit, Problems
-from netboot.arch import Architecture
-from netboot.request import BootRequest
-
-
-class Decide(Protocol):
-    """Says what a machine boots.
-
-    *waited* is True where the machine has just sat out the minute of a diagnosis: what was
-    counted against it should be forgotten before the question is put. Asking has no other
-    effect; what was given is known by the event `ScriptSent`.
-    """
-
-    def __call__(self, request: BootRequest, /, *, waited: bool) -> BootDecision: ...
-
 
 _OTHER_FILES = 200  # descriptors kept for everything but transfers
 _FEWEST, _MOST = 16, 4000
@@ -60,8 +44,7 @@ class Transfers:
 class Parts:
     """Everything a handler may use."""
 
-    decide: Decide
-    renderer: Renderer
+    desk: ScriptDesk
     lookup: Callable[[str], Answer]  # a name under /files/
     attempts: Attempts
     tokens: Tokens
@@ -70,8 +53,6 @@ class Parts:
     clock: Clock
     clients: Clients
     host_name: Callable[[str], str]  # MAC address -> name in the host table, "" for none
-    loader_for: Callable[[Architecture], str | None]  # our iPXE, as named under /files/
-    local_helper: str = ""  # name under /files/ of the EFI program that starts the local disk
     address: str = ""  # what nodes are to call us; "" for the address they reached us by
     transfers: Transfers = field(default_factory=Transfers)
 

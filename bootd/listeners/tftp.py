@@ -31,11 +31,21 @@ from netboot.tftp.source import BytesSource, Source, encode_netascii
 from netboot.tftp.transfer import ReadTransfer
 
 Found = Served | bytes | Refused | Missing
-Lookup = Callable[[str, str], Found | Awaitable[Found]]  # (name, client's IPv4 address)
 
 NETASCII_MAX = 4 << 20  # octets: translated as a whole, and nobody's loader is text
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _HEADERS = 32  # octets of IP, UDP and TFTP before the data
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, and the address of ours it asked."""
+
+    client: str  # IPv4
+    local: str  # IPv4
+
+
+Lookup = Callable[[str, Asker], Found | Awaitable[Found]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +159,7 @@ class TftpListener:
         client = datagram.source
         is_begun = False
         try:
-            name, found = await self._find(request.filename, client[0])
+            name, found = await self._find(request.filename, Asker(client[0], datagram.local))
             await self._begin(datagram, request, name, found)
             is_begun = True
         except _Refusal as refusal:
@@ -162,7 +172,7 @@ class TftpListener:
             if not is_begun:
                 self._unload(client[0])
 
-    async def _find(self, raw: bytes, client: str) -> tuple[str, Served | bytes]:
+    async def _find(self, raw: bytes, asker: Asker) -> tuple[str, Served | bytes]:
         """Return what the first known spelling of *raw* stands for; raises `_Refusal`."""
         try:
             names = name_candidates(raw)
@@ -170,7 +180,7 @@ class TftpListener:
             why = error.reason.removeprefix("tftp-")
             raise _Refusal(why, ErrorCode.ACCESS_VIOLATION) from error
         for name in names:
-            answer = self._lookup(name, client)
+            answer = self._lookup(name, asker)
             found = await answer if inspect.isawaitable(answer) else answer
             if isinstance(found, Refused):
                 raise _Refusal(found.reason, ErrorCode.ACCESS_VIOLATION)

@@ -12,7 +12,8 @@ from typing import TypeVar
 from bootd.boot.attempt import Attempts
 from bootd.boot.clients import Clients
 from bootd.boot.decide import BootDecision, decide
-from bootd.boot.files import FileTable, Refused, Served
+from bootd.boot.desk import ScriptDesk
+from bootd.boot.files import Answer, FileTable, Refused, Served
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Changes, Policy, Snapshot, apply_changes
 from bootd.boot.token import Tokens
@@ -73,19 +74,26 @@ class Site:
     def __post_init__(self) -> None:
         self.problems = Problems(self.events.append)
         self.clients = Clients(lambda address: None)
+        attempts, tokens = Attempts(SECRET), Tokens(SECRET)
         self.parts = Parts(
-            decide=self._decide,
-            renderer=self.renderer,
-            lookup=lambda name: FileTable(self.entries).lookup(name),
-            attempts=Attempts(SECRET),
-            tokens=Tokens(SECRET),
+            desk=ScriptDesk(
+                decide=self._decide,
+                renderer=self.renderer,
+                lookup=self._lookup,
+                attempts=attempts,
+                tokens=tokens,
+                clients=self.clients,
+                loader_for=self._loader,
+                local_helper="localboot-x64.efi",
+            ),
+            lookup=self._lookup,
+            attempts=attempts,
+            tokens=tokens,
             emit=self.events.append,
             problems=self.problems,
             clock=lambda: self.now,
             clients=self.clients,
             host_name=self._host_name,
-            loader_for=self._loader,
-            local_helper="localboot-x64.efi",
         )
 
     def serve_file(self, name: str, path: Path) -> None:
@@ -94,6 +102,9 @@ class Site:
 
     def of_kind(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
+
+    def _lookup(self, name: str) -> Answer:
+        return FileTable(self.entries).lookup(name)
 
     def _decide(self, request: BootRequest, /, *, waited: bool) -> BootDecision:
         self.asked.append((request, waited))

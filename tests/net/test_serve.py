@@ -123,6 +123,34 @@ def test_machine_in_a_loop_is_told_so_and_gets_its_boot_again_after_the_wait(ser
         assert b"own disk" in service.get("/boot/525400000001.ipxe?retry=1")[1]
 
 
+def tftp(service, name):
+    """Fetch *name* with curl; return its octets, None where the server says there is no such file."""
+    url = f"tftp://{service.space.address}/{name}"
+    done = subprocess.run(
+        service.space.command("curl", "-s", url), capture_output=True, timeout=PATIENCE_S, check=False
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def test_loaders_that_read_files_find_the_machines_script_by_tftp(service):
+    service.bootd("hosts", "add", "node1", "--mac", MAC, "--local-boot", "/dev/sda1")
+    with service.serve():
+        assert b"LOCALBOOT" in tftp(service, "pxelinux.cfg/01-52-54-00-00-00-01")
+        assert b"chainloader" in tftp(service, "boot/grub/grub.cfg-01-52-54-00-00-00-01")
+        assert tftp(service, "pxelinux.cfg/01-52-54-00-00-00-99") is None
+        (service.data_dir / "boot/pxelinux.cfg").mkdir()
+        (service.data_dir / "boot/pxelinux.cfg/default").write_text("the operator's own")
+        assert until(lambda: tftp(service, "pxelinux.cfg/default"), "the new file") == b"the operator's own"
+
+
+def test_ipxe_without_http_that_loops_is_told_so_by_tftp(service):
+    service.bootd("hosts", "add", "node1", "--mac", MAC, "--local-boot", "/dev/sda1")
+    with service.serve():
+        for _ in range(3):
+            service.get("/boot/525400000001.ipxe")
+        assert b"going-in-circles" in tftp(service, "boot/52-54-00-00-00-01.ipxe")
+
+
 def test_port_that_another_program_holds_is_named_with_the_program(service, space):
     rival = space.run(lambda: socket.create_server((space.address, 8080)))
     with rival:
