@@ -1,5 +1,6 @@
 """The configuration: read in this one place, every key with a default, every mistake with its line."""
 
+import json
 import os
 import re
 import tomllib
@@ -34,6 +35,8 @@ DEFAULT_LOADERS: Mapping[str, str] = MappingProxyType(
 
 Check = Callable[[Any], str | None]  # what was expected, or None where the value fits
 
+_BROADCAST = IPv4Address("255.255.255.255")
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -58,7 +61,8 @@ def _one_of(*words: str) -> Check:
 
 def _later(value_now: Any, feature: str) -> Check:
     def check(value: Any) -> str | None:
-        return None if value == value_now and type(value) is type(value_now) else f"{value_now!r}: {feature}"
+        is_now = value == value_now and type(value) is type(value_now)
+        return None if is_now else f"{as_toml(value_now)}: {feature}"
 
     return check
 
@@ -71,10 +75,6 @@ def _mode(value: Any) -> str | None:
 
 def _port(value: Any) -> str | None:
     return None if type(value) is int and 1 <= value <= 65535 else "a port number from 1 to 65535"
-
-
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "true or false"
 
 
 def _texts(value: Any) -> str | None:
@@ -96,13 +96,19 @@ def _paths(value: Any) -> str | None:
 
 
 def _address(value: Any) -> str | None:
+    """An address that machines can be told: of one machine, or empty."""
     if value == "":
         return None
+    address = _ipv4(value)
+    nobody = address is None or address.is_unspecified or address.is_multicast or address == _BROADCAST
+    return 'an IPv4 address such as "10.0.0.2"' if nobody else None
+
+
+def _ipv4(value: Any) -> IPv4Address | None:
     try:
-        IPv4Address(value)
+        return IPv4Address(value) if isinstance(value, str) else None
     except ValueError:
-        return 'an IPv4 address such as "10.0.0.2"'
-    return None if isinstance(value, str) else 'an IPv4 address such as "10.0.0.2"'
+        return None
 
 
 def _endpoints(value: Any) -> str | None:
@@ -112,11 +118,12 @@ def _endpoints(value: Any) -> str | None:
 
 def _endpoint(text: str) -> bool:
     address, _, port = text.rpartition(":")
-    return _address(address) is None and address != "" and port.isdecimal() and _port(int(port)) is None
+    is_number = port.isascii() and port.isdecimal() and len(port) <= 5
+    return _ipv4(address) is not None and is_number and _port(int(port)) is None
 
 
 def _url(value: Any) -> str | None:
-    ok = value == "" or (isinstance(value, str) and value.startswith("sqlite:////"))
+    ok = value == "" or (isinstance(value, str) and re.fullmatch(r"sqlite:////.*[^/]", value))
     return None if ok else '"sqlite:////absolute/path.db"'
 
 
@@ -208,11 +215,13 @@ def load(path: Path | None = None) -> Config:
     Raises `BadConfig` with every mistake in it.
     """
     named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    file = named or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    if file is None:
-        return parse("", None)
+    file = named or DEFAULT_FILE
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors put a byte order mark in front
+    except FileNotFoundError as error:
+        if named is None:
+            return parse("", None)
+        raise BadConfig(str(file), [Mistake(0, "there is no such file")]) from error
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise BadConfig(str(file), [Mistake(0, f"cannot read the configuration: {why}")]) from error
@@ -224,7 +233,7 @@ def parse(text: str, file: Path | None) -> Config:
     source = str(file or "configuration")
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         place = re.search(r"line (\d+)", str(error))
         raise BadConfig(source, [Mistake(int(place[1]) if place else 0, f"not TOML: {error}")]) from error
     lines = _lines_of_keys(text)
@@ -233,7 +242,7 @@ def parse(text: str, file: Path | None) -> Config:
     values = {key.name: Value(key.default, "default") for key in KEYS}
     values |= {f"loaders.{arch}": Value(name, "default") for arch, name in DEFAULT_LOADERS.items()}
     for name, value in given.items():
-        line = lines.get(name, 0)
+        line = _line_of(name, lines)
         wrong = _wrong(name, value)
         if wrong is not None:
             mistakes.append(Mistake(line, wrong))
@@ -254,19 +263,22 @@ def _wrong(name: str, value: Any) -> str | None:
         if last not in BY_NAME:
             return f"loaders.{last}: no such architecture; known: " + ", ".join(sorted(BY_NAME))
         expected = _loader(value)
+    elif name in _TABLES:
+        expected = f"a table: [{name}]"
     elif key is None:
         near = _nearest(name)
         return f"{name}: no such key" + (f"; did you mean {near}?" if near else "")
     else:
         expected = key.check(value)
-    return None if expected is None else f"{name} = {value!r}: expected {expected}"
+    return None if expected is None else f"{name} = {as_toml(value)}: expected {expected}"
 
 
 def _nearest(name: str) -> str | None:
     import difflib
 
-    matches = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.7)
-    return matches[0] if matches else None
+    matches = difflib.get_close_matches(name, _BY_NAME, n=3, cutoff=0.7)
+    swapped = [match for match in matches if sorted(match) == sorted(name)]  # letters in another order
+    return next(iter([*swapped, *matches]), None)
 
 
 def _flatten(
@@ -284,7 +296,7 @@ def _flatten(
                 walk(value, name + ".")
             else:
                 known = ", ".join(f"[{table}]" for table in sorted(_TABLES))
-                mistakes.append(Mistake(lines.get(name, 0), f"[{name}]: no such table; known: {known}"))
+                mistakes.append(Mistake(_line_of(name, lines), f"[{name}]: no such table; known: {known}"))
 
     walk(document, "")
     return flat
@@ -295,8 +307,17 @@ def _contradictions(config: Config, lines: Mapping[str, int]) -> list[Mistake]:
     remote = [e for e in config["http.admin.listen"] if not IPv4Address(e.rpartition(":")[0]).is_loopback]
     if remote and not config["http.admin.token_file"]:
         text = f"{remote[0]} can be reached from other machines: http.admin.token_file must be set"
-        return [Mistake(lines.get("http.admin.listen", 0), f"http.admin.listen: {text}")]
+        return [Mistake(_line_of("http.admin.listen", lines), f"http.admin.listen: {text}")]
     return []
+
+
+def as_toml(value: Any) -> str:
+    """Return *value* as the file would spell it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ", ".join(as_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
@@ -309,7 +330,7 @@ def _lines_of_keys(text: str) -> dict[str, int]:
     """Return the line on which each dotted name is given; good enough to point at, not a TOML parser."""
     found: dict[str, int] = {}
     table = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         header = _HEADER.match(line)
         key = _KEY.match(line)
         if header and not key:
@@ -319,6 +340,13 @@ def _lines_of_keys(text: str) -> dict[str, int]:
             name = _bare(key[1])
             found.setdefault(f"{table}.{name}" if table else name, number)
     return found
+
+
+def _line_of(name: str, lines: Mapping[str, int]) -> int:
+    """Return the line of *name*, else of the table it is in (``http = { port = 80 }``); 0 for neither."""
+    while name and name not in lines:
+        name = name.rpartition(".")[0]
+    return lines.get(name, 0)
 
 
 def _bare(dotted: str) -> str:

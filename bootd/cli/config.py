@@ -28,19 +28,12 @@ def check(site: Site, file: Path | None) -> None:
 @pass_site
 def show(site: Site, as_json: bool) -> None:
     """Print each effective value and where it came from."""
+    from bootd.config import as_toml
+
     values = site.config.values
     if as_json:
         print_json({name: {"value": v.value, "source": v.source} for name, v in values.items()})
         return
     width = max(map(len, values))
     for name, value in values.items():
-        click.echo(f"{name:<{width}}  {_toml(value.value):<32}  {value.source}")
-
-
-def _toml(value: object) -> str:
-    """Return *value* as the file would spell it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+        click.echo(f"{name:<{width}}  {as_toml(value.value):<32}  {value.source}")
