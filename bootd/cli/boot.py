@@ -27,7 +27,7 @@ def order_text(order: Order) -> str:
     return _WORDS[order.rule].format(order.target)
 
 
-@click.command()
+@click.command(epilog=suggest.NODESET_HELP)
 @click.argument("nodes", metavar="NODESET", shell_complete=suggest.node_set)
 @click.argument("target", metavar="memory:NAME|local|default", shell_complete=suggest.target)
 @click.option("--once", is_flag=True, help="The next boot only; then as before.")

@@ -24,7 +24,7 @@ from bootd.services.notify import poke
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group()
+@click.group(epilog=suggest.NODESET_HELP)
 def hosts() -> None:
     """The host table: which machines there are, and what bootd knows about them."""
 

@@ -9,6 +9,8 @@ from click.shell_completion import CompletionItem
 from bootd.cli.context import Site
 from bootd.store import Store
 
+NODESET_HELP = "NODESET: node[01-40,!07], @role:mesh, @GROUP, @all, a name or a MAC address; commas between."
+
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
