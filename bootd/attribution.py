@@ -19,7 +19,8 @@ class Attribution:
 
     def emit(self, event: Event) -> None:
         """Pass on *event*, attributed."""
-        mac = event.mac or self._clients.mac_at(getattr(event, "client", ""))
+        client = getattr(event, "client", "")
+        mac = event.mac or (self._clients.mac_at(client) if client else "")
         if mac and not event.host:
             host = self.host_name(mac)
             if mac != event.mac or host:

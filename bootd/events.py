@@ -209,7 +209,11 @@ class NodeReported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReportRefused(Event):
-    """A report came with a token that is not good: old, used, or another machine's."""
+    """A report came with a token that is not good: old, used, or another machine's.
+
+    Normal for a node that has run for a day and reports again. Many from one address, or
+    ``token-forged``: somebody is trying; look at that machine.
+    """
 
     name: ClassVar[str] = "node.report_refused"
     level: ClassVar[str] = "warning"

@@ -1,14 +1,16 @@
 """Becoming an ordinary user once the ports are bound."""
 
 import encodings
-import grp
 import os
 import pwd
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import bootd
 from bootd.errors import BootdError
+
+PROGRAM = (encodings.__file__, bootd.__file__)  # Python loads parts of both late
 
 
 class CannotBecome(BootdError):
@@ -37,21 +39,25 @@ def known(user: str) -> bool:
     return True
 
 
-def drop(user: str, owned: Iterable[Path]) -> None:
+def drop(user: str, owned: Iterable[Path], *, program: Sequence[str] = PROGRAM) -> None:
     """Become *user* for good; the files and folders *owned* are given to it first.
 
-    Raises `CannotBecome`, with nothing changed, where *user* may not read the program
-    it would run: Python loads parts of itself late.
+    Raises `CannotBecome`, with nothing changed, where there is no *user* or it may not
+    read the *program* it would run.
     """
-    entry = pwd.getpwnam(user)
-    groups = [group.gr_gid for group in grp.getgrall() if user in group.gr_mem]
-    for source in (encodings.__file__, bootd.__file__):
-        if not _may_read(entry, source):
-            why = f"it may not read {source}; install bootd where every user can, such as /opt/bootd"
-            raise CannotBecome(user, why)
     try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise CannotBecome(user, "there is no such user") from None
+    groups = os.getgrouplist(user, entry.pw_gid)
+    try:
+        for source in program:
+            if not _may_read(entry, groups, source):
+                why = f"it may not read {source}; install bootd where every user can, such as /opt/bootd"
+                raise CannotBecome(user, why)
         for path in owned:
-            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+            with suppress(FileNotFoundError):  # a database's -wal goes when a command ends
+                os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
         os.setgroups(groups)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
@@ -59,16 +65,16 @@ def drop(user: str, owned: Iterable[Path]) -> None:
         raise CannotBecome(user, str(error)) from error
 
 
-def _may_read(entry: pwd.struct_passwd, path: str) -> bool:
+def _may_read(entry: pwd.struct_passwd, groups: list[int], path: str) -> bool:
     """Ask the kernel with the user's identity, for a moment."""
     was = os.geteuid(), os.getegid()
-    groups = os.getgroups()
+    had = os.getgroups()
     try:
-        os.setgroups([])
+        os.setgroups(groups)
         os.setegid(entry.pw_gid)
         os.seteuid(entry.pw_uid)
         return os.access(path, os.R_OK, effective_ids=True)
     finally:
         os.seteuid(was[0])
         os.setegid(was[1])
-        os.setgroups(groups)
+        os.setgroups(had)

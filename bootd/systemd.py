@@ -21,4 +21,5 @@ def watchdog_interval() -> float | None:
     """Return how often to send ``WATCHDOG=1``: half of what the unit allows, in seconds; None without one."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     watched = os.environ.get("WATCHDOG_PID", "") in ("", str(os.getpid()))
-    return int(microseconds) / 2e6 if microseconds.isdecimal() and watched else None
+    seconds = int(microseconds) / 2e6 if microseconds.isdecimal() else 0.0
+    return seconds if watched and seconds > 0 else None
