@@ -31,6 +31,7 @@ class Content:
     descriptor: int = -1
     held: memoryview | None = None
     users: int = 0
+    is_closed: bool = False
 
     def read_at(self, offset: int, count: int) -> bytes | memoryview:
         """See `netboot.tftp.source.Source`."""
@@ -43,7 +44,7 @@ class Content:
 
     def close(self) -> None:
         """Give the file back; `read_at` is over."""
-        self.held = None
+        self.is_closed, self.held = True, None
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -64,6 +65,8 @@ class OpenFiles:
         content = self._current.get(path)
         if content is None or not _is_current(content):
             content = await asyncio.shield(self._load(path))
+            while content.is_closed:  # by a reader who came and went before we were woken
+                content = await asyncio.shield(self._load(path))
         content.users += 1
         return content
 
@@ -79,8 +82,7 @@ class OpenFiles:
 
     async def aclose(self) -> None:
         """Wait for files being opened, then close those nobody uses."""
-        for task in list(self._opening.values()):
-            await asyncio.wait([task])
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
         for content in list(self._current.values()):
             if content.users == 0:
                 content.users = 1
@@ -116,8 +118,8 @@ def _open_file(path: str, whole_max: int) -> Content:
     except BaseException:
         os.close(descriptor)
         raise
-    content.close()
-    content.held = held
+    os.close(descriptor)
+    content.descriptor, content.held = -1, held
     return content
 
 

@@ -24,6 +24,7 @@ _ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
 _IP_PKTINFO = 8  # linux/in.h; Python names it from 3.14 on
 _IP_UNICAST_IF = 50  # linux/in.h
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+_IFREQ = 40  # octets of a struct ifreq where a pointer has eight
 _SIOCGIFCONF, _SIOCGIFMTU = 0x8912, 0x8921
 _UDP_SEGMENT = 103  # linux/udp.h
 _SEGMENTS_MAX = 44  # datagrams in one call; 64 is the kernel's limit, and 65,507 octets
@@ -90,25 +91,22 @@ class Datagram:
 
 
 def interfaces() -> tuple[Interface, ...]:
-    """Return every interface that is up and has an IPv4 address, loopback included."""
-    room = array.array("B", bytes(40 * 1024))
+    """Return every interface that has an IPv4 address, loopback included."""
+    room = array.array("B", bytes(_IFREQ * 1024))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         request = struct.pack("iP", len(room), room.buffer_info()[0])
         used = struct.unpack("iP", fcntl.ioctl(probe, _SIOCGIFCONF, request))[0]
-        rows = room.tobytes()[:used]
-        found = []
-        for start in range(0, used, 40):
-            label = rows[start : start + 16].partition(b"\0")[0].decode()
-            name = label.partition(":")[0]  # eth0:1 is a second address of eth0
-            mtu = fcntl.ioctl(probe, _SIOCGIFMTU, struct.pack("16s24x", name.encode()))
-            found.append(
-                Interface(
-                    socket.if_nametoindex(name),
-                    name,
-                    socket.inet_ntoa(rows[start + 20 : start + 24]),
-                    int(struct.unpack_from("i", mtu, 16)[0]),
-                )
-            )
+    rows = room.tobytes()[:used]
+    found = []
+    for start in range(0, used, _IFREQ):
+        label = rows[start : start + 16].partition(b"\0")[0].decode()
+        name = label.partition(":")[0]  # eth0:1 is a second address of eth0
+        try:
+            index = socket.if_nametoindex(name)
+        except OSError:  # gone since it was listed
+            continue
+        address = socket.inet_ntoa(rows[start + 20 : start + 24])
+        found.append(Interface(index, name, address, mtu_of(index)))
     return tuple(found)
 
 

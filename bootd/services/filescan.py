@@ -90,6 +90,8 @@ class FileIndex:
                 return False
             self._walk = asyncio.create_task(self._refresh())
         done, _ = await asyncio.wait([self._walk], timeout=WAIT_MAX)
+        for walk in done:
+            walk.result()
         return bool(done)
 
     async def refresh(self) -> None:

@@ -113,3 +113,22 @@ async def test_closing_takes_a_file_that_was_just_being_opened(tmp_path: Path) -
     reader.cancel()
     await files.aclose()
     assert descriptors() == before
+
+
+async def test_a_reader_who_comes_and_goes_at_once_does_not_close_the_file_for_one_being_woken(
+    tmp_path: Path,
+) -> None:
+    files, before = OpenFiles(whole_max=0), descriptors()
+    served = a_served(tmp_path / "f", b"content")
+
+    async def come_and_go() -> None:
+        while not files._current:
+            await asyncio.sleep(0)
+        files.release(await files.open(served))
+
+    passer_by = asyncio.create_task(come_and_go())
+    content = await files.open(served)
+    assert bytes(content.read_at(0, 7)) == b"content"
+    files.release(content)
+    await passer_by
+    assert descriptors() == before
