@@ -25,33 +25,33 @@ NAME = "demo"
 def demo(keep: bool, timeout: float) -> int:
     """Boot a BIOS and a UEFI machine over the network, each step with its time and bytes."""
     from bootd.lab import Lab
-    from bootd.lab.demo import NODES, boot_and_watch, furnish
+    from bootd.lab.demo import NODES, SETTINGS, boot_and_watch, furnish
 
     names = [spec.name for spec in NODES]
-    _tear_down_on_signals()
+    tear_down_on_signals()
     lab = Lab(NAME)
     if lab.run.path.exists() or lab.network.exists:
         click.echo("taking down the demo lab of an earlier run")
         lab.down()
-    with_success = False
+    arrived = False
     try:
         lab.up()
         click.echo(
             "a private network: the site's DHCP server (which knows nothing of booting), bootd beside it"
         )
-        furnish(lab, NODES, cache=cache_dir(), say=click.echo)
+        furnish(lab, NODES, cache=cache_dir(), say=click.echo, settings=SETTINGS)
         lab.bootd("boot", ",".join(names), "memory:hello")
         click.echo("both are to boot memory:hello; pressing their buttons now\n")
         outcome = boot_and_watch(lab, names, print_step(names), patience_s=timeout)
-        with_success = outcome.all_arrived
+        arrived = outcome.all_arrived
         _print_summary(outcome)
-        if not with_success:
+        if not arrived:
             print_troubles(lab, outcome)
         _print_next(lab, keep)
     finally:
         if not keep:
             lab.down()
-    return 0 if with_success else 1
+    return 0 if arrived else 1
 
 
 def print_step(names: list[str]) -> "Callable[[Observation, datetime], None]":
@@ -104,7 +104,7 @@ def _print_next(lab: "Lab", keep: bool) -> None:
     click.echo("  bootd serve                # on this machine's own network")
 
 
-def _tear_down_on_signals() -> None:
+def tear_down_on_signals() -> None:
     """Make SIGTERM and SIGHUP leave by an exception, so that nothing of the lab stays behind."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda got, _: sys.exit(128 + got))

@@ -1,10 +1,11 @@
 """The demonstration: two machines go from power-on to a shell over the network, step by step."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from bootd import config, imagebuild
 from bootd.clock import utc_now
@@ -17,6 +18,9 @@ from bootd.store import Store, open_store
 
 IMAGE = "hello"
 NODES = (NodeSpec("bios1", Kind.BIOS), NodeSpec("uefi1", Kind.UEFI))
+# The ROM of QEMU's BIOS machine is iPXE already and would go straight to its script: let it load ours
+# first, so that both machines show the whole way, TFTP too.
+SETTINGS = {"bios1": {"ipxe": "chain"}}
 PATIENCE_S = 300.0  # a machine whose two cores do other things boots slowly
 READY = "BOOTD-READY"
 
@@ -37,11 +41,18 @@ class Outcome:
         return all(summary.arrived for summary in self.summaries)
 
 
-def furnish(lab: Lab, nodes: Sequence[NodeSpec], *, cache: Path, say: Say) -> None:
-    """Plug in *nodes*, enter them into bootd's table, and give bootd the hello image."""
+def furnish(
+    lab: Lab,
+    nodes: Sequence[NodeSpec],
+    *,
+    cache: Path,
+    say: Say,
+    settings: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> None:
+    """Plug in *nodes*, enter them into bootd's table with their *settings*, give bootd the hello image."""
     for spec in nodes:
         full = lab.add_node(spec)
-        lab.register(spec.name)
+        lab.register(spec.name, **settings.get(spec.name, {}))
         say(f"machine {full.name}: {full.kind}, {full.mac}")
     add_image(lab, IMAGE, cache=cache, say=say)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bootd.cli.demo import cache_dir
+from bootd.cli.context import cache_dir
 from bootd.lab import Lab
 from bootd.lab.demo import add_image
 from tests.helpers.lab import lab_name

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bootd.cli.demo import print_troubles
 from bootd.lab import Kind, Lab, NodeSpec
+from bootd.lab.demo import boot_and_watch
 from tests.helpers.disks import MARKER, bios_disk, efi_disk
 from tests.helpers.lab import PATIENCE_S, READY, plug_in, status, steps, wait_for_step
 
@@ -50,6 +52,18 @@ def test_a_machine_nobody_registered_is_left_alone_and_shown(running: Lab) -> No
     assert seen["questions"] >= 1
     assert not steps(running, mac).of("dhcp.offer_sent")
     assert "bootd" not in running.console("stranger").text
+
+
+def test_a_machine_that_does_not_arrive_is_told_with_what_its_console_said(
+    running: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = boot_and_watch(running, ["disk-bios"], lambda step, powered_at: None, patience_s=8)
+    assert not outcome.all_arrived
+    print_troubles(running, outcome)
+    said = capsys.readouterr().out
+    assert "disk-bios did not report in" in said
+    assert "fetched its ipxe script: local" in said  # what bootd heard
+    assert "SeaBIOS" in said  # what the machine said
 
 
 def test_an_order_for_once_is_carried_out_once(running: Lab) -> None:

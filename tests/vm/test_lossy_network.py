@@ -2,7 +2,7 @@
 
 import pytest
 
-from bootd.cli.demo import cache_dir
+from bootd.cli.context import cache_dir
 from bootd.lab import Kind, Lab
 from bootd.lab.demo import add_image
 from tests.helpers.lab import PATIENCE_S, READY, REPORTED, lab_name, plug_in, wait_for_step

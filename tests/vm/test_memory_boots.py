@@ -1,11 +1,13 @@
 """From power-on to a shell in memory that reports in, on each kind of machine."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bootd.lab import Kind, Lab
+from bootd.lab import Kind, Lab, servers
+from bootd.lab.console import ESCAPE
 from tests.helpers.lab import PATIENCE_S, READY, REPORTED, plug_in, steps, wait_for_step
 
 pytestmark = pytest.mark.vm
@@ -45,8 +47,7 @@ def assert_whole_image_by_http(lab: Lab, name: str) -> None:
 
 def test_a_bios_machine_goes_from_its_rom_to_a_shell_that_reports(booting: Lab) -> None:
     ready = booting.wait_for("bios", READY, PATIENCE_S).group(0)
-    assert "firmware=bios" in ready
-    assert "address=10.99.0." in ready
+    assert "node=bios image=hello firmware=bios address=10.99.0." in ready
     booting.wait_for("bios", REPORTED, PATIENCE_S)
     found = wait_for_step(booting, "bios", "node.reported")
     assert found.of("http.script_sent")
@@ -71,6 +72,7 @@ def test_a_machine_that_must_use_our_ipxe_loads_it_once_and_goes_on(booting: Lab
     booting.wait_for("chain", REPORTED, PATIENCE_S)
     found = wait_for_step(booting, "chain", "node.reported")
     (loader,) = found.fetched("undionly.kpxe")
+    assert loader["event"] == "tftp.read_completed"
     assert loader["octets"] == (LOADERS / "undionly.kpxe").stat().st_size
     assert len(found.of("http.script_sent")) == 2  # to the ROM, then to the one we gave it
     assert_whole_image_by_http(booting, "chain")
@@ -97,3 +99,17 @@ def test_uefi_http_boot_needs_no_tftp(booting: Lab) -> None:
     assert loader["octets"] == (LOADERS / "snponly.efi").stat().st_size
     assert not [row for row in found.rows if row["event"].startswith("tftp.")]
     assert_whole_image_by_http(booting, "http")
+
+
+def test_the_console_can_be_joined_and_left(booting: Lab) -> None:
+    booting.wait_for("bios", REPORTED, PATIENCE_S)
+    command = servers.bootd_command(booting.config, "lab", "console", "bios", "--name", booting.name)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=servers.bootd_environment(), bufsize=0, **pipes) as terminal:
+        assert terminal.stdin is not None
+        terminal.stdin.write(b"echo typed-$((6*7))\n")
+        booting.wait_for("bios", "typed-42", PATIENCE_S)  # the log goes on while somebody is attached
+        terminal.stdin.write(ESCAPE)
+        said, _ = terminal.communicate()
+    assert terminal.returncode == 0
+    assert b"typed-42" in said
