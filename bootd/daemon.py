@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -41,17 +40,16 @@ from bootd.http.app import make_app, serve, serve_unix
 from bootd.http.parts import Parts, Transfers
 from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
-from bootd.listeners.sockets import open_tcp, open_udp
 from bootd.listeners.tftp import Asker, TftpListener
 from bootd.model import Override
+from bootd.ports import Sockets, bind
 from bootd.services.evidence import Evidence
-from bootd.services.feed import SnapshotFeed, open_poke_socket
+from bootd.services.feed import SnapshotFeed
 from bootd.services.filescan import FileIndex
 from bootd.services.observe import Observer, observation_of, sighting_of
 from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
 from bootd.upkeep import HELPER, Upkeep, roots
-from netboot.dhcp.pxe import BOOT_SERVER_PORT, DHCP_PORT
 from netboot.request import BootRequest, Stage
 
 _LOOK_EVERY_S = 10.0  # boot files, templates and image files are looked at this often
@@ -139,35 +137,17 @@ class Daemon:
             way_out = "start bootd as root, or set server.data_dir"
             raise Refused(f"cannot make {error.filename}: {error.strerror}; {way_out}") from error
 
-    def _bind(self, stack: AsyncExitStack) -> "Sockets":
+    def _bind(self, stack: AsyncExitStack) -> Sockets:
         """Take every port while we may; raises `PortTaken` and `NotPermitted`."""
-        config = self._config
-        sockets = Sockets()
-        stack.callback(sockets.close)
-        if config["dhcp.mode"] == "proxy":
-            for port in (DHCP_PORT, BOOT_SERVER_PORT):
-                sockets.dhcp[port] = open_udp("", port)
-        self._tftp = TftpListener(
+        sockets = bind(self._config, self._reach, stack)
+        tftp = TftpListener(
             lookup=self._find,
             emit=self._emit,
-            port=config["tftp.port"],
+            port=self._config["tftp.port"],
             serves=lambda index: self._reach.server_of(index) is not None,
         )
-        stack.push_async_callback(self._tftp.aclose)
-        sockets.http += [open_tcp(address, config["http.port"]) for address in self._http_addresses()]
-        for endpoint in config["http.admin.listen"]:
-            address, _, port = endpoint.rpartition(":")
-            sockets.admin.append(open_tcp(address, int(port)))
-        poke = config.data_dir / "poke.sock"
-        sockets.poke = open_poke_socket(poke)
-        stack.callback(poke.unlink, missing_ok=True)
+        stack.push_async_callback(tftp.aclose)
         return sockets
-
-    def _http_addresses(self) -> list[str]:
-        """Return where HTTP listens: everywhere, or on the named interfaces and, for health checks, here."""
-        if not self._config["server.interfaces"]:
-            return [""]
-        return sorted({"127.0.0.1", *(i.address for i in self._reach.served)})
 
     def _drop_privileges(self) -> None:
         user, data = self._config["server.user"], self._config.data_dir
@@ -182,7 +162,7 @@ class Daemon:
     def _open_store(self) -> Store:
         return open_store(self._config.store_url, clock=utc_now)
 
-    def _start_following(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+    def _start_following(self, stack: AsyncExitStack, sockets: Sockets) -> None:
         """Begin to follow the store, and to write down what happens."""
         loop = asyncio.get_running_loop()
         self._newer: asyncio.Queue[tuple[Snapshot, float]] = asyncio.Queue()
@@ -238,7 +218,7 @@ class Daemon:
             tftp_server=self._config["tftp.server"],
         )
 
-    def _answer_dhcp(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+    def _answer_dhcp(self, stack: AsyncExitStack, sockets: Sockets) -> None:
         responder = DhcpResponder(
             snapshot=self.snapshot,
             server_of=self._reach.server_of,
@@ -249,7 +229,7 @@ class Daemon:
         )
         stack.callback(DhcpListener(sockets.dhcp, responder, self._emit).close)
 
-    async def _answer_http(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+    async def _answer_http(self, stack: AsyncExitStack, sockets: Sockets) -> None:
         parts = Parts(
             desk=self._desk,
             lookup=self._files.lookup,
@@ -267,7 +247,7 @@ class Daemon:
         stack.push_async_callback(runner.cleanup)
         await self._answer_admins(stack, sockets)
 
-    async def _answer_admins(self, stack: AsyncExitStack, sockets: "Sockets") -> None:
+    async def _answer_admins(self, stack: AsyncExitStack, sockets: Sockets) -> None:
         parts = AdminParts(
             emit=self._emit,
             problems=self._problems,
@@ -406,19 +386,3 @@ class Daemon:
         while interval is not None:
             systemd.notify("WATCHDOG=1")
             await asyncio.sleep(interval)
-
-
-class Sockets:
-    """What was bound while we were root; closed at the end, also where the start fails half way."""
-
-    def __init__(self) -> None:
-        self.dhcp: dict[int, socket.socket] = {}
-        self.http: list[socket.socket] = []
-        self.admin: list[socket.socket] = []
-        self.poke: socket.socket
-
-    def close(self) -> None:
-        """Close all; closing twice does no harm."""
-        poke = [self.poke] if hasattr(self, "poke") else []
-        for sock in (*self.dhcp.values(), *self.http, *self.admin, *poke):
-            sock.close()

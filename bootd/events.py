@@ -24,6 +24,17 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reasoned(Event):
+    """Base of events that are counted by why they happened."""
+
+    why: str  # a stable slug
+
+    @property
+    def reason(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfferSent(Event):
     """A ProxyDHCP offer, or the answer of port 4011, left for a machine.
 
@@ -41,7 +52,7 @@ class OfferSent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PacketIgnored(Event):
+class PacketIgnored(Reasoned):
     """A well-formed question that is not ours to answer, or that the decision left alone.
 
     The reason says which rule. ``request-on-67`` is the site's own DHCP at work.
@@ -49,16 +60,11 @@ class PacketIgnored(Event):
 
     name: ClassVar[str] = "dhcp.ignored"
     level: ClassVar[str] = "debug"
-    why: str
     arch: str = ""
-
-    @property
-    def reason(self) -> str:
-        return self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownMachine(Event):
+class UnknownMachine(Reasoned):
     """A machine asked to boot that no row of the host table names.
 
     It is left to other servers. If it is yours: ``bootd hosts add NAME --mac MAC``.
@@ -67,10 +73,6 @@ class UnknownMachine(Event):
     name: ClassVar[str] = "dhcp.unknown_machine"
     arch: str
     why: str = "unknown-machine"
-
-    @property
-    def reason(self) -> str:
-        return self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ class TftpReadCompleted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TftpReadFailed(Event):
+class TftpReadFailed(Reasoned):
     """A TFTP read was given up.
 
     Look for a firewall on the transfer's own port: only the first packet uses 69.
@@ -130,15 +132,10 @@ class TftpReadFailed(Event):
     client: str
     filename: str
     octets: int
-    why: str  # client-aborted | timeout | unreadable …
-
-    @property
-    def reason(self) -> str:
-        return self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TftpRefused(Event):
+class TftpRefused(Reasoned):
     """A TFTP request was answered with an error.
 
     ``not-found`` is normal for loaders that try many names.
@@ -148,11 +145,6 @@ class TftpRefused(Event):
     level: ClassVar[str] = "debug"
     client: str
     filename: str
-    why: str
-
-    @property
-    def reason(self) -> str:
-        return self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +161,7 @@ class ScriptSent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptRefused(Event):
+class ScriptRefused(Reasoned):
     """A script was asked for and the decision is silence: the machine gets a 404.
 
     The reason is the rule; ``unknown-machine`` may be a machine of yours that is not registered.
@@ -177,11 +169,6 @@ class ScriptRefused(Event):
 
     name: ClassVar[str] = "http.script_refused"
     client: str
-    why: str
-
-    @property
-    def reason(self) -> str:
-        return self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +195,7 @@ class NodeReported(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeReportRefused(Event):
+class NodeReportRefused(Reasoned):
     """A report came with a token that is not good: old, used, or another machine's.
 
     Normal for a node that has run for a day and reports again. Many from one address, or
@@ -218,11 +205,6 @@ class NodeReportRefused(Event):
     name: ClassVar[str] = "node.report_refused"
     level: ClassVar[str] = "warning"
     client: str
-    why: str
-
-    @property
-    def reason(self) -> str:
-        return self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
