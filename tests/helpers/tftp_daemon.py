@@ -11,7 +11,7 @@ from bootd.services.filescan import FileIndex, Root
 async def main(root: Path) -> None:
     """Serve *root* on port 69 of all addresses until the standard input ends."""
     index = FileIndex([Root(root)])
-    listener = TftpListener(lookup=lambda name, client: index.lookup(name), emit=lambda event: None)
+    listener = TftpListener(lookup=lambda name, asker: index.lookup(name), emit=lambda event: None)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await listener.aclose()

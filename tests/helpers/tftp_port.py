@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from bootd.events import Event
 from bootd.listeners.sockets import Segmentation
-from bootd.listeners.tftp import Capacity, Found, TftpListener
+from bootd.listeners.tftp import Asker, Capacity, Found, TftpListener
 from bootd.services.filescan import FileIndex, Root
 
 _E = TypeVar("_E", bound=Event)
@@ -51,8 +51,8 @@ async def a_port(
     index = FileIndex([Root(root)])
     events: list[Event] = []
 
-    async def lookup(name: str, client: str) -> Found:
-        assert client == "127.0.0.1"
+    async def lookup(name: str, asker: Asker) -> Found:
+        assert asker == Asker("127.0.0.1", "127.0.0.1")
         if made is not None and name in made:
             return made[name]
         return await index.find(name)
