@@ -95,8 +95,6 @@ def _print_summary(outcome: "Outcome") -> None:
 def _print_next(lab: "Lab", keep: bool) -> None:
     click.echo("\nTo try next:")
     if keep:
-        from bootd.cli.lab import next_commands
-
         click.echo(next_commands(lab, list(lab.state().nodes)))
         return
     click.echo("  bootd lab demo --keep      # the same, and the lab stays up")
@@ -108,3 +106,19 @@ def tear_down_on_signals() -> None:
     """Make SIGTERM and SIGHUP leave by an exception, so that nothing of the lab stays behind."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda got, _: sys.exit(128 + got))
+
+
+def next_commands(made: "Lab", nodes: list[str]) -> str:
+    """Return what to type next in a lab that is up."""
+    first = nodes[0] if nodes else "NODE"
+    rows = (
+        (f"export BOOTD_CONFIG={made.config}", "bootd's commands now speak of this lab"),
+        (f"bootd boot {','.join(nodes) or first} memory:hello", "decide what they boot"),
+        (f"bootd explain {first}", "and why"),
+        (f"bootd lab boot {' '.join(nodes) or first} --follow", "press the buttons and watch"),
+        (f"bootd lab console {first}", "its screen and keyboard; Ctrl-] leaves"),
+        (f"bootd trace {first}", "what it did"),
+        (f"bootd lab down --name {made.name}", "take everything away"),
+    )
+    width = max(len(command) for command, _ in rows)
+    return "\n".join(f"  {command:<{width}}  # {why}" for command, why in rows)

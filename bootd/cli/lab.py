@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bootd.cli.context import cache_dir, print_json
-from bootd.cli.demo import demo, tear_down_on_signals
+from bootd.cli.demo import demo, next_commands, tear_down_on_signals
 
 if TYPE_CHECKING:
     from bootd.lab import Lab
@@ -52,22 +52,6 @@ def up(name: str, nodes: str, loss: float) -> None:
         made.down()
         raise
     click.echo("\nTo try next:\n" + next_commands(made, [spec.name for spec in specs]))
-
-
-def next_commands(made: "Lab", nodes: list[str]) -> str:
-    """Return what to type next in a lab that is up."""
-    first = nodes[0] if nodes else "NODE"
-    rows = (
-        (f"export BOOTD_CONFIG={made.config}", "bootd's commands now speak of this lab"),
-        (f"bootd boot {','.join(nodes) or first} memory:hello", "decide what they boot"),
-        (f"bootd explain {first}", "and why"),
-        (f"bootd lab boot {' '.join(nodes) or first} --follow", "press the buttons and watch"),
-        (f"bootd lab console {first}", "its screen and keyboard; Ctrl-] leaves"),
-        (f"bootd trace {first}", "what it did"),
-        (f"bootd lab down --name {made.name}", "take everything away"),
-    )
-    width = max(len(command) for command, _ in rows)
-    return "\n".join(f"  {command:<{width}}  # {why}" for command, why in rows)
 
 
 @lab.command()

@@ -1,6 +1,5 @@
 """The DHCP ports without their sockets: who is answered, with what, and what is said about it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,14 +12,13 @@ from bootd.listeners.dhcp import DhcpResponder
 from bootd.model import Assignment, Host, parse_target
 from netboot.dhcp.delivery import Broadcast, Unicast
 from netboot.dhcp.options import (
-    CLIENT_ARCH,
     IPXE,
     MESSAGE_TYPE,
     REQUESTED_ADDRESS,
     USER_CLASS,
-    VENDOR_CLASS,
 )
-from netboot.dhcp.packet import DhcpPacket, decode_packet, encode_packet
+from netboot.dhcp.packet import decode_packet, encode_packet
+from tests.helpers.dhcp import a_packet
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MAC = "52:54:00:00:00:01"
@@ -44,13 +42,10 @@ def a_snapshot(*hosts):
     )
 
 
-def a_discover(arch=0, *, vendor=b"PXEClient:Arch:00000:UNDI:002001", message=1, mac=MAC, **options):
-    return DhcpPacket(
-        op=1, htype=1, hlen=6, hops=0, xid=7, secs=0, flags=0,
-        chaddr=bytes.fromhex(mac.replace(":", "")) + bytes(10),
-        options={MESSAGE_TYPE: bytes((message,)), VENDOR_CLASS: vendor, CLIENT_ARCH: arch.to_bytes(2, "big"),
-                 **options.get("more", {})},
-    )  # fmt: skip
+def a_discover(arch=0, *, mac=MAC, message=1, vendor="PXEClient", more=None, **fields):
+    options = {MESSAGE_TYPE: bytes((message,)), **(more or {})}
+    chaddr = bytes.fromhex(mac.replace(":", "")) + bytes(10)
+    return a_packet(arch=arch, vendor=vendor, options=options, chaddr=chaddr, **fields)
 
 
 class Desk:
@@ -91,7 +86,7 @@ def test_uefi_rom_is_acknowledged_on_the_port_it_asked_from():
 
 
 def test_http_boot_is_given_a_url_of_the_loader():
-    reply = Desk().ask(a_discover(0x10, vendor=b"HTTPClient:Arch:00016:UNDI:003000"))
+    reply = Desk().ask(a_discover(0x10, vendor="HTTPClient"))
     assert decode_packet(reply.octets).file == b"http://10.0.0.2:8080/files/snponly.efi"
 
 
@@ -163,5 +158,5 @@ def test_loaders_on_another_tftp_server_are_named_there():
 
 def test_a_packet_with_a_foreign_hardware_type_does_not_stop_the_desk():
     desk = Desk()
-    assert desk.ask(replace(a_discover(), hlen=0)) is None
+    assert desk.ask(a_discover(hlen=0)) is None
     assert desk.events[0].reason == "no-mac"
