@@ -8,7 +8,8 @@ from bootd.model import Observation
 
 QUIET = timedelta(minutes=5)  # a machine silent for so long, then heard again, has been started anew
 _OFFERS = "dhcp.offer_sent"
-_LOADING = ("dhcp.", "tftp.")  # what comes before a script; a question after a script is a new boot
+_LOADING = ("dhcp.", "tftp.")  # a question after one of these goes on with the same boot
+_BOOTED = ("http.script_", "node.")  # … and after one of these it may be a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +60,7 @@ def _begins_anew(steps: list[Observation], seen: Observation) -> bool:
     last = steps[-1]
     if seen.at - last.at >= QUIET:
         return True
-    return seen.event == _OFFERS and not last.event.startswith(_LOADING)
+    if seen.event != _OFFERS or last.event.startswith(_LOADING):
+        return False
+    # HTTP Boot fetches the loader itself by HTTP, before there is a script
+    return any(step.event.startswith(_BOOTED) for step in steps)

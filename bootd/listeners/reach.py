@@ -11,6 +11,7 @@ from bootd.listeners.sockets import Interface, interfaces
 
 _LOOK_AGAIN_S = 2.0  # a packet by an interface we do not know may come from one that is new
 _ARP = Path("/proc/net/arp")
+_ETHERNET = "0x1"  # ARPHRD_ETHER: other links have addresses of other lengths
 
 
 class InterfaceMissing(BootdError):
@@ -105,14 +106,16 @@ class Reach:
         return table
 
 
-def neighbour(address: str) -> str | None:
+def neighbour(address: str, table: Path = _ARP) -> str | None:
     """Return the MAC address the kernel's ARP table has for *address*."""
     try:
-        rows = _ARP.read_text().splitlines()[1:]
+        rows = table.read_text().splitlines()[1:]
     except OSError:
         return None  # no /proc: the DHCP traffic has to do
     for row in rows:
         fields = row.split()
-        if len(fields) >= 4 and fields[0] == address and fields[3] != "00:00:00:00:00:00":
+        if len(fields) < 4 or fields[:2] != [address, _ETHERNET]:
+            continue
+        if fields[3] != "00:00:00:00:00:00":  # asked, and nobody answered
             return fields[3].lower()
     return None
