@@ -1,5 +1,6 @@
 """What changes without a commit: loaders, files of memory images, templates, the helper for UEFI disks."""
 
+import os
 from pathlib import Path
 
 from bootd.boot.files import Served
@@ -10,6 +11,7 @@ from bootd.errors import BootdError
 from bootd.imagebuild import efilocal
 from bootd.services.filescan import FileIndex, Root
 from bootd.telemetry import Problems
+from netboot.arch import BY_NAME
 
 HELPER = f"loaders/{efilocal.NAME}"  # as named under /files/
 _COUNTED_ON = ("x86-bios", "x64-uefi")  # nearly every site has them: their loaders are missed at once
@@ -17,12 +19,26 @@ _COUNTED_ON = ("x86-bios", "x64-uefi")  # nearly every site has them: their load
 
 def roots(config: Config) -> list[Root]:
     """The operator's own files first, then what bootd keeps, then the packages' loaders."""
-    packages = (Path(folder) for folder in config["tftp.loader_dirs"])
     return [
         Root(config.tftp_root),
         Root(config.data_dir / "files"),
-        *(Root(folder) for folder in packages if folder.is_dir()),
+        *(Root(Path(folder), optional=True) for folder in config["tftp.loader_dirs"]),
     ]
+
+
+def loaders_on_disk(config: Config) -> dict[str, str]:
+    """Return the loaders a daemon would offer, by architecture, with a look at each instead of a walk."""
+    folders = [root.path for root in roots(config)]
+    return {
+        architecture: name
+        for architecture, name in config.loaders.items()
+        if _is_elsewhere(config, architecture) or any(os.access(folder / name, os.R_OK) for folder in folders)
+    }
+
+
+def _is_elsewhere(config: Config, architecture: str) -> bool:
+    """Tell whether another machine serves this loader; HTTP Boot fetches it from us all the same."""
+    return bool(config["tftp.server"]) and not BY_NAME[architecture].http
 
 
 class Upkeep:
@@ -54,7 +70,7 @@ class Upkeep:
         found = {}
         for architecture, name in self._config.loaders.items():
             topic = f"loader:{architecture}"
-            if isinstance(self._files.lookup(name), Served):
+            if _is_elsewhere(self._config, architecture) or isinstance(self._files.lookup(name), Served):
                 found[architecture] = name
                 self._problems.cleared(topic)
             elif self._is_counted_on(architecture):
@@ -102,10 +118,18 @@ class Upkeep:
 
     def _template_times(self) -> dict[str, int]:
         folder = self._config.data_dir / "templates"
-        return {str(path): path.stat().st_mtime_ns for path in folder.glob("**/*.j2")}
+        return {str(path): _time_of(path) for path in folder.glob("**/*.j2")}
 
     def _say(self, topic: str, text: str) -> None:
         if text:
             self._problems.found(topic, text)
         else:
             self._problems.cleared(topic)
+
+
+def _time_of(path: Path) -> int:
+    """Return when *path* was changed, in ns; 0 for a file just gone or a link to nothing."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -50,7 +50,7 @@ class Evidence:
             self._loops.progress(event.mac)
             if event.override is not None:
                 self._use_up(event.override, f"the node reported {event.state}")
-        elif isinstance(event, TftpReadCompleted) and event.mac and event.filename in self._loaders():
+        elif isinstance(event, TftpReadCompleted) and event.mac and self._is_loader(event):
             self._note(event.mac, event.host, f"loader {event.filename}")
 
     def _script(self, event: ScriptSent) -> None:
@@ -82,9 +82,11 @@ class Evidence:
         standing = self._snapshot().overrides.get(host)
         return standing if standing is not None and standing.id == override else None
 
-    def _loaders(self) -> set[str]:
+    def _is_loader(self, event: TftpReadCompleted) -> bool:
         snapshot = self._snapshot()
-        return set(snapshot.policy.loaders.values())
+        host = snapshot.hosts.get(event.host)
+        own = host.settings.get("loader") if host is not None else None
+        return event.filename == own or event.filename in snapshot.policy.loaders.values()
 
     def _note(self, mac: str, host: str, answer: str) -> None:
         times = self._loops.note(mac, answer, self._monotonic())

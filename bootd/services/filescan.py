@@ -23,6 +23,7 @@ class Root:
 
     path: Path
     prefix: str = ""
+    optional: bool = False  # a package's folder: there once the package is installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ def scan(roots: Sequence[Root]) -> Scan:
     inside = tuple(os.path.realpath(root.path) for root in roots)
     walks = [_Walk(inside) for _ in roots]
     for root, base, walk in zip(roots, inside, walks, strict=True):
-        walk.run(base, root.prefix.strip("/"))
+        if not root.optional or root.path.is_dir():
+            walk.run(base, root.prefix.strip("/"))
     table = overlay(FileTable(walk.entries) for walk in walks)
     return Scan(table, tuple(problem for walk in walks for problem in walk.problems))
 
