@@ -22,16 +22,18 @@ NAME = "demo"
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the lab up afterwards.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for the machines.")
-def demo(keep: bool, timeout: float) -> int:
+@click.option("--name", default=NAME, show_default=True, help="The lab's name.")
+def demo(keep: bool, timeout: float, name: str) -> int:
     """Boot a BIOS and a UEFI machine over the network, each step with its time and bytes."""
-    from bootd.lab import Lab
+    from bootd.lab import Lab, needs
     from bootd.lab.demo import NODES, SETTINGS, boot_and_watch, furnish
 
+    needs.check()
     names = [spec.name for spec in NODES]
     tear_down_on_signals()
-    lab = Lab(NAME)
+    lab = Lab(name)
     if lab.run.path.exists() or lab.network.exists:
-        click.echo("taking down the demo lab of an earlier run")
+        click.echo(f"taking down the lab {name!r} of an earlier run")
         lab.down()
     arrived = False
     try:

@@ -199,7 +199,7 @@ class Lab:
         places = self.places(name)
         self.console(name).restart()
         argv = inside(self.network.lan, machines.command(self.name, node.spec, node.tap, places))
-        process, child = processes.start(argv, log=places.messages)
+        process, child = processes.start(argv, log=places.messages, env=needs.environment())
         self._children.append(child)
         with self.run.change() as state:
             state.nodes[name].process = process

@@ -19,7 +19,6 @@ COMMON = {
 }
 LOSS = {"nft": "nftables"}
 
-# daemons' folders: sudo and cron leave them out of PATH
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -46,7 +45,12 @@ def check_root() -> None:
         raise LabError("the lab makes network namespaces and needs root; try it with sudo")
 
 
+def environment() -> dict[str, str]:
+    """Return our environment with the daemons' folders on PATH: `su` and cron leave them out."""
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"}
+
+
 def _exists(thing: str) -> bool:
     if "/" in thing:
         return Path(thing).exists()
-    return shutil.which(thing, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}") is not None
+    return shutil.which(thing, path=environment()["PATH"]) is not None

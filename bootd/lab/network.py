@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from bootd.lab import needs
 from bootd.lab.errors import LabError
 
 SITE_ADDRESS = "10.99.0.1"
@@ -99,7 +100,9 @@ def _ip(*arguments: str) -> str:
 
 def _run(argv: Sequence[str], namespace: str = "", text: str | None = None) -> str:
     command = inside(namespace, argv) if namespace else list(argv)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, input=text, env=needs.environment(), capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or f'exit status {done.returncode}'}")
     return done.stdout

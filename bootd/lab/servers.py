@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from bootd.lab import network
+from bootd.lab import needs, network
 from bootd.lab.errors import LabError
 from bootd.lab.process import Process
 
@@ -62,7 +62,11 @@ def bootd_environment() -> dict[str, str]:
     """Return our environment, made sure that a child finds this same bootd from any folder."""
     source = str(Path(__file__).resolve().parents[2])
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{source}:{path}" if path else source, "PYTHONUNBUFFERED": "1"}
+    return {
+        **needs.environment(),
+        "PYTHONPATH": f"{source}:{path}" if path else source,
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def wait_until_ready(process: Process, log: Path) -> None:
