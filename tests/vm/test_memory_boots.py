@@ -19,6 +19,7 @@ NODES = {
     "chain": Kind.BIOS,
     "uefi": Kind.UEFI,
     "http": Kind.UEFI_HTTP,
+    "off": Kind.BIOS,
 }
 
 
@@ -29,11 +30,21 @@ def booting(lab: Lab) -> Iterator[Lab]:
         settings = {"ipxe": "chain"} if name == "chain" else {}
         plug_in(lab, name, kind, **settings)
     lab.bootd("boot", ",".join(NODES), "memory:hello")
+    add_hello_that_ends(lab)
+    lab.bootd("boot", "off", "memory:ends")
     for name in NODES:
         lab.power_on(name)
     yield lab
     for name in NODES:
         lab.power_off(name)
+
+
+def add_hello_that_ends(lab: Lab) -> None:
+    """Add the hello image a second time, told to turn the machine off after its report."""
+    kept = lab.data_dir / "files/memory/hello"
+    kernel, initrd = (str(next(kept.rglob(name))) for name in ("vmlinuz", "initrd.gz"))
+    words = "console=ttyS0 quiet bootd.after=poweroff"
+    lab.bootd("memory", "add", "ends", "--kernel", kernel, "--initrd", initrd, "--cmdline", words)
 
 
 def assert_whole_image_by_http(lab: Lab, name: str) -> None:
@@ -99,6 +110,15 @@ def test_uefi_http_boot_needs_no_tftp(booting: Lab) -> None:
     assert loader["octets"] == (LOADERS / "snponly.efi").stat().st_size
     assert not [row for row in found.rows if row["event"].startswith("tftp.")]
     assert_whole_image_by_http(booting, "http")
+
+
+def test_a_machine_told_to_turns_itself_off_after_its_report(booting: Lab) -> None:
+    booting.wait_for("off", "BOOTD-POWEROFF", PATIENCE_S)
+    assert wait_for_step(booting, "off", "node.reported").of("node.reported")
+    machine = booting.node("off").process
+    assert machine is not None
+    assert machine.wait(PATIENCE_S)
+    assert booting.power("off") == "off"
 
 
 def test_the_console_can_be_joined_and_left(booting: Lab) -> None:
