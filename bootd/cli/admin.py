@@ -27,9 +27,10 @@ def ask(data_dir: Path, path: str, *, method: str = "GET") -> dict[str, Any] | N
     connection = _OverUnixSocket(data_dir / "admin.sock")
     try:
         connection.request(method, path)
-        answer = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, json.JSONDecodeError):
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:
         connection.close()
-    return answer if isinstance(answer, dict) else None
+    return answer if response.status == http.client.OK and isinstance(answer, dict) else None

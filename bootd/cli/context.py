@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -38,7 +39,10 @@ class Site:
     @property
     def actor(self) -> str:
         """Who acts, as the journal names them."""
-        return os.environ.get("SUDO_USER") or getpass.getuser()
+        try:
+            return os.environ.get("SUDO_USER") or getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            return f"uid {os.getuid()}"
 
     def open_store(self) -> "Store":
         """Open the site's database, making it where there is none."""
@@ -59,7 +63,11 @@ def pass_site(command: Callable[Concatenate[Site, _P], _R]) -> Callable[_P, _R]:
 
 def print_json(value: Any) -> None:
     """Print *value* as indented JSON, dates in ISO form."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def is_terminal() -> bool:

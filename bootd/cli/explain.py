@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.errors import BadValue, NotFound
 from netboot.arch import BY_NAME, Architecture
@@ -23,7 +24,7 @@ _SHORT = {"bios": "x86-bios", "uefi": "x64-uefi", "http": "x64-uefi-http", "arm6
 
 
 @click.command()
-@click.argument("machine", metavar="HOST|MAC")
+@click.argument("machine", metavar="HOST|MAC", shell_complete=suggest.host)
 @click.option(
     "--firmware", default="bios", show_default=True, help="bios, uefi, http, arm64, or a name of option 93."
 )
@@ -67,18 +68,18 @@ def _instant(text: str | None) -> datetime:
         return datetime.now(UTC)
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # the year 1 has no UTC everywhere
         raise BadValue("--at", text, "a time such as 2026-01-05T09:00") from None
 
 
 def _snapshot(site: Site) -> "Snapshot":
-    """Return the store as the daemon would see it; loaders as configured, wherever they are."""
+    """Return the store as the daemon would see it, with the loaders it would find."""
     from bootd.boot.snapshot import Policy
+    from bootd.upkeep import loaders_on_disk
 
+    policy = Policy(loaders=loaders_on_disk(site.config), uefi_strategy=site.config["dhcp.uefi"])
     with site.open_store() as store:
-        return store.load_snapshot(
-            Policy(loaders=site.config.loaders, uefi_strategy=site.config["dhcp.uefi"])
-        )
+        return store.load_snapshot(policy)
 
 
 def _mac(snapshot: "Snapshot", machine: str) -> str:
@@ -108,8 +109,8 @@ def _server(site: Site) -> "ServerFacts":
         )
     except BootdError:
         address = config["server.address"] or "0.0.0.0"
-        octets = socket.inet_aton(address)
-        return ServerFacts(address, octets, http_base(address, port), octets)
+        tftp_server = socket.inet_aton(config["tftp.server"] or address)
+        return ServerFacts(address, socket.inet_aton(address), http_base(address, port), tftp_server)
     return reach.facts()[0]
 
 

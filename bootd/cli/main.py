@@ -27,6 +27,10 @@ COMMANDS = {
 }
 
 
+class _ReaderGone(Exception):
+    """The reader of our output (head, less) has seen enough; click would leave with 1 at its OSError."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by name and loads the one that is called."""
 
@@ -40,6 +44,12 @@ class LazyGroup(click.Group):
         module, _, attribute = entry[0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -83,8 +93,8 @@ def run(argv: list[str] | None = None) -> int:
     except BootdError as error:
         click.echo(f"bootd: {error}", err=True)
         return error.exit_status
-    except BrokenPipeError:
-        # the reader (head, less) has gone: nothing more to say, and no message at interpreter exit either
+    except _ReaderGone:
+        # nothing more to say, and no message at interpreter exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0

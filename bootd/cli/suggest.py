@@ -39,6 +39,7 @@ def _node_sets(store: Store) -> list[str]:
     return [*(host.name for host in hosts), "@all", *sorted(roles), *sorted(groups)]
 
 
+host = _from_store(lambda store: [each.name for each in store.hosts()])
 node_set = _from_store(_node_sets)
 group = _from_store(lambda store: sorted({each for host in store.hosts() for each in host.groups}))
 image = _from_store(lambda store: [each.name for each in store.memory_images()])

@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site
 from bootd.errors import NotFound
 from netboot.errors import LocalError
@@ -21,9 +23,11 @@ _LOOK_EVERY_S = 0.1
 
 
 @click.command()
-@click.argument("machine", metavar="HOST|MAC")
+@click.argument("machine", metavar="HOST|MAC", shell_complete=suggest.host)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what it does from now on, until Ctrl-C.")
-@click.option("--last", default=3, show_default=True, help="How many boots to show.")
+@click.option(
+    "--last", type=click.IntRange(min=1), default=3, show_default=True, help="How many boots to show."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 @pass_site
 def trace(site: Site, machine: str, follow: bool, last: int, as_json: bool) -> None:
@@ -39,7 +43,8 @@ def trace(site: Site, machine: str, follow: bool, last: int, as_json: bool) -> N
         for boot in found[-last:]:
             _show(boot, as_json)
         if follow:
-            _follow(store, mac, host, kept[-1].id if kept else 0, found[-1:], as_json)
+            with suppress(KeyboardInterrupt):  # as --help says: this is how it ends
+                _follow(store, mac, host, kept[-1].id if kept else 0, found[-1:], as_json)
 
 
 def _who(store: "Store", machine: str) -> tuple[str, str | None]:
@@ -106,10 +111,10 @@ def _follow(
 
     steps = list(before[0].steps) if before else []
     for step in _new(store, mac, host, since_id):
-        steps.append(step)
         if as_json:
             click.echo(_json(step))
             continue
+        steps.append(step)
         boot = boots(steps)[-1]
         steps = list(boot.steps)
         if len(steps) == 1:

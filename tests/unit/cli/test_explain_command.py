@@ -1,0 +1,134 @@
+"""``bootd explain``: what a machine would boot, for people and for programs."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.command import Bootd
+from tests.helpers.site import a_kernel
+
+MAC, STRANGER = "52:54:00:00:00:01", "52:54:00:00:00:99"
+
+
+@pytest.fixture
+def site(bootd: Bootd, tmp_path: Path) -> Bootd:
+    """A site with a host that boots its disk, an image, a BIOS and a UEFI loader."""
+    loaders = tmp_path / "ipxe"
+    loaders.mkdir()
+    for name in ("undionly.kpxe", "snponly.efi"):
+        (loaders / name).write_bytes(b"loader")
+    (tmp_path / "vmlinuz").write_bytes(a_kernel())
+    with bootd.config.open("a") as file:
+        file.write(f'address = "10.0.0.2"\n[tftp]\nloader_dirs = ["{loaders}"]\n')
+    bootd.good("memory", "add", "debian", "--kernel", str(tmp_path / "vmlinuz"), "--cmdline", "quiet")
+    bootd.good("hosts", "add", "node1", "--mac", MAC, "--local-boot", "/dev/sda1")
+    return bootd
+
+
+def test_people_are_told_rule_facts_answers_and_script(site: Bootd) -> None:
+    site.good("boot", "node1", "memory:debian")
+    said = site.good("explain", "node1").out
+    first, *rest = said.splitlines()
+    assert first.startswith(f"node1  {MAC}  x86-bios  at ")
+    assert rest[0] == "  rule    assigned: bootd boot said so"
+    assert rest[1] == f"  facts   host node1: {MAC}"
+    assert "  answer  its firmware asks: undionly.kpxe by TFTP from 10.0.0.2" in rest
+    assert any("memory:debian" in line and "/boot/52-54-00-00-00-01.ipxe" in line for line in rest)
+    assert "  script  #!ipxe" in rest
+    assert "yours?" not in said
+
+
+def test_json_has_the_same_keys_for_a_host_and_for_a_stranger(site: Bootd) -> None:
+    known = site.good("explain", "node1", "--json").json
+    strange = site.good("explain", STRANGER, "--json").json
+    keys = ["host", "mac", "architecture", "at", "rule", "meaning", "facts", "steps", "script"]
+    assert list(known) == list(strange) == keys
+    assert [list(step) for step in known["steps"]] == [["asks", "stage", "rule", "answer"]] * 2
+    assert (known["host"], known["mac"], known["rule"]) == ("node1", MAC, "local-default")
+    assert known["script"].startswith("#!ipxe")
+    assert datetime.fromisoformat(known["at"]).tzinfo is not None
+
+
+def test_stranger_is_left_alone_and_told_how_to_be_added(site: Bootd) -> None:
+    ended = site.good("explain", "52-54-00-00-00-99")
+    assert "unknown-machine" in ended.out
+    assert f"  yours?  bootd hosts add NAME --mac {STRANGER}" in ended.out.splitlines()
+    found = site.good("explain", STRANGER, "--json").json
+    assert (found["host"], found["rule"], found["script"]) == (None, "unknown-machine", None)
+
+
+def test_address_of_a_host_is_as_good_as_its_name(site: Bootd) -> None:
+    by_mac = site.good("explain", "525400000001", "--at", "2026-01-05T09:00").out
+    assert by_mac == site.good("explain", "node1", "--at", "2026-01-05T09:00").out
+
+
+def test_neither_host_nor_address_is_refused(site: Bootd) -> None:
+    ended = site("explain", "nobody")
+    assert ended.status == 1
+    assert "no host 'nobody'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("firmware", "architecture"),
+    [("bios", "x86-bios"), ("uefi", "x64-uefi"), ("http", "x64-uefi-http"), ("arm64-uefi", "arm64-uefi")],
+)
+def test_firmware_goes_by_a_short_or_a_full_name(site: Bootd, firmware: str, architecture: str) -> None:
+    found = site.good("explain", "node1", "--firmware", firmware, "--json").json
+    assert found["architecture"] == architecture
+
+
+def test_firmware_whose_loader_is_not_on_the_disk_is_left_alone_as_the_daemon_would(site: Bootd) -> None:
+    assert site.good("explain", "node1", "--firmware", "arm64", "--json").json["rule"] == (
+        "no-loader-for-architecture"
+    )
+
+
+def test_unknown_firmware_is_told_the_known_ones(site: Bootd) -> None:
+    ended = site("explain", "node1", "--firmware", "amiga")
+    assert ended.status == 1
+    assert "bios, uefi, http, arm64, x86-bios" in ended.err
+
+
+def test_one_stage_is_one_question(site: Bootd) -> None:
+    for stage, steps in (("rom", 1), ("ipxe", 1), ("gpxe", 1)):
+        found = site.good("explain", "node1", "--stage", stage, "--json").json
+        assert [step["stage"] for step in found["steps"]] == [stage] * steps
+    assert site.good("explain", "node1", "--stage", "rom", "--json").json["script"] is None
+    assert site("explain", "node1", "--stage", "loader").status == 2
+
+
+def test_instant_in_past_or_future_decides_whether_a_one_shot_order_holds(site: Bootd) -> None:
+    site.good("boot", "node1", "memory:debian", "--once")
+    now = datetime.now(UTC)
+
+    def rule(at: datetime) -> str:
+        found = site.good("explain", "node1", "--at", at.isoformat(), "--json").json
+        assert datetime.fromisoformat(found["at"]) == at.replace(microsecond=0)
+        return str(found["rule"])
+
+    assert rule(now) == "once"
+    assert rule(now - timedelta(days=365)) == "once"
+    assert rule(now + timedelta(days=365)) == "local-default"
+
+
+def test_instant_without_a_zone_is_local_time(site: Bootd) -> None:
+    found = site.good("explain", "node1", "--at", "2026-01-05T09:00", "--json").json
+    assert datetime.fromisoformat(found["at"]) == datetime(2026, 1, 5, 9).astimezone()
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "", "0001-01-01T00:00+14:00"])
+def test_instant_that_is_none_is_refused_with_an_example(site: Bootd, text: str) -> None:
+    ended = site("explain", "node1", "--at", text)
+    assert ended.status == 1
+    assert "2026-01-05T09:00" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_loaders_on_another_server_are_named_there_even_where_no_interface_is_served(site: Bootd) -> None:
+    with site.config.open("a") as file:
+        file.write('server = "10.0.0.3"\n')
+    text = site.config.read_text().replace("[server]\n", '[server]\ninterfaces = ["no-such-interface"]\n')
+    site.config.write_text(text)
+    [step] = site.good("explain", "node1", "--stage", "rom", "--json").json["steps"]
+    assert step["answer"] == "undionly.kpxe by TFTP from 10.0.0.3"
