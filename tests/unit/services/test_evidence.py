@@ -1,5 +1,6 @@
 """Evidence: what proves that a machine came further, and that a one-shot order was carried out."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from bootd.boot.snapshot import Changes, Policy, Snapshot, apply_changes
 from bootd.events import (
     Event,
     FileSent,
+    LocalBootStarted,
     LoopSuspected,
     NodeReported,
     ScriptSent,
@@ -137,16 +139,32 @@ def test_asking_for_a_memory_image_uses_nothing_up() -> None:
     assert scene.used == []
 
 
-def test_local_disk_is_proved_by_its_script() -> None:
+def went(override: int | None = ORDER) -> LocalBootStarted:
+    return LocalBootStarted(mac=MAC, host="node1", client="10.0.0.9", override=override)
+
+
+def test_local_disk_is_proved_by_the_last_word_of_its_script() -> None:
     scene = Scene("local")
-    scene.take(script("local"))
+    scene.take(went())
+    assert scene.used == [(ORDER, "the machine started its own disk")]
+
+
+def test_local_script_fetched_again_by_the_ipxe_it_loads_is_no_proof_yet() -> None:
+    scene = Scene("local", settings={"ipxe": "chain"})
+    scene.take(script("local"), script("local"))
+    assert scene.used == []
+
+
+def test_loader_that_cannot_say_so_proves_it_by_fetching_its_file() -> None:
+    scene = Scene("local")
+    scene.take(replace(script("local"), dialect="grub"))
     assert scene.used == [(ORDER, "the machine fetched its local boot script")]
 
 
 @pytest.mark.parametrize("override", [None, ORDER - 1])
-def test_local_script_of_another_order_uses_nothing_up(override: int | None) -> None:
+def test_last_word_of_another_order_uses_nothing_up(override: int | None) -> None:
     scene = Scene("local")
-    scene.take(script("local", override))
+    scene.take(went(override))
     assert scene.used == []
 
 
