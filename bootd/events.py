@@ -172,6 +172,18 @@ class ScriptRefused(Reasoned):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalBootStarted(Event):
+    """A machine's script said that it starts the machine's own disk next.
+
+    The last that is heard of it until its system speaks.
+    """
+
+    name: ClassVar[str] = "http.local_boot_started"
+    client: str
+    override: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileSent(Event):
     """A file went out over HTTP; *complete* where all of it did."""
 

@@ -273,6 +273,7 @@ def _local_values(decision: BootLocal, facts: ScriptFacts) -> dict[str, object]:
     cpu = facts.arch.cpu if facts.arch.firmware is Firmware.UEFI else "x86_64"
     return {
         "device": decision.device or "",
+        "went_url": f"{facts.base_url}/boot/went/{facts.attempt}" if facts.attempt else "",
         "efi_file": _EFI_DEFAULT.get(cpu, "BOOTX64.EFI"),
         "helper_url": _under_files(facts, facts.local_helper),
     }

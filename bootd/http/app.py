@@ -23,6 +23,7 @@ def routes(app: web.Application) -> None:
     app.router.add_post("/boot/ipxe", boot.script_by_facts)
     app.router.add_get(rf"/boot/{{mac}}.{{dialect:{dialects}}}", boot.script_of_mac)
     app.router.add_post(rf"/boot/{{mac}}.{{dialect:{dialects}}}", boot.script_of_mac)
+    app.router.add_get("/boot/went/{attempt}", boot.went)
     app.router.add_get("/files/{name:.+}", files.get_file)
     app.router.add_post("/node/v1/report", node.report)
     app.router.add_get("/healthz", health.healthz)

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from bootd.boot.decide import BootDecision, Silent
 from bootd.boot.offer import http_base
-from bootd.events import ScriptRefused
+from bootd.events import LocalBootStarted, ScriptRefused
 from bootd.http.parts import PARTS, Parts, peer_of
 from netboot.arch import ARCHITECTURES, BY_NAME, Architecture
 from netboot.errors import LocalError
@@ -54,6 +54,18 @@ async def script_by_facts(request: web.Request) -> web.Response:
     if not mac and guid is None:
         raise web.HTTPBadRequest(text="who asks? give mac=${mac} or uuid=${uuid}\n")
     return _script(request, mac, guid, "ipxe", fields)
+
+
+async def went(request: web.Request) -> web.Response:
+    """GET /boot/went/{attempt}: the script's last word before it starts the machine's own disk."""
+    parts = request.app[PARTS]
+    attempt = parts.attempts.check(request.match_info["attempt"])
+    if attempt is None:
+        raise web.HTTPNotFound(text="no such boot\n")
+    if request.method != "HEAD":
+        host, client = parts.host_name(attempt.mac), peer_of(request)
+        parts.emit(LocalBootStarted(mac=attempt.mac, host=host, client=client, override=attempt.override))
+    return web.Response(text="noted\n", headers=_NOT_NOW)
 
 
 async def _fields(request: web.Request) -> dict[str, str]:

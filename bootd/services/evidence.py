@@ -5,7 +5,15 @@ from collections.abc import Callable
 from bootd.boot.attempt import Attempts
 from bootd.boot.loops import LoopGuard
 from bootd.boot.snapshot import Snapshot
-from bootd.events import Event, FileSent, LoopSuspected, NodeReported, ScriptSent, TftpReadCompleted
+from bootd.events import (
+    Event,
+    FileSent,
+    LocalBootStarted,
+    LoopSuspected,
+    NodeReported,
+    ScriptSent,
+    TftpReadCompleted,
+)
 from bootd.model import Override, TargetKind
 from bootd.telemetry import Emit
 
@@ -18,8 +26,9 @@ class Evidence:
     """Listens to events; tells the loop guard and uses overrides up.
 
     A memory image counts as booted when each of its files went out whole, or the node
-    reported. The local disk sends nothing, so its script must do as evidence: only a
-    machine that is about to run it fetches it.
+    reported. The local disk sends nothing: its iPXE script says so just before it starts
+    it (a machine that first loads our iPXE fetches that script twice), and for loaders
+    that cannot say anything the fetch of their file must do.
     """
 
     def __init__(
@@ -46,6 +55,8 @@ class Evidence:
             self._script(event)
         elif isinstance(event, FileSent):
             self._file(event)
+        elif isinstance(event, LocalBootStarted):
+            self._went(event)
         elif isinstance(event, NodeReported):
             self._loops.progress(event.mac)
             if event.override is not None:
@@ -57,8 +68,14 @@ class Evidence:
         if not event.answer.startswith("diagnose"):
             self._note(event.mac, event.host, event.answer)
         override = self._override(event.host, event.override)
-        if override is not None and override.target.kind is TargetKind.LOCAL:
+        is_local = override is not None and override.target.kind is TargetKind.LOCAL
+        if override is not None and is_local and event.dialect != "ipxe":
             self._use_up(override.id, "the machine fetched its local boot script")
+
+    def _went(self, event: LocalBootStarted) -> None:
+        override = self._override(event.host, event.override)
+        if override is not None and override.target.kind is TargetKind.LOCAL:
+            self._use_up(override.id, "the machine started its own disk")
 
     def _file(self, event: FileSent) -> None:
         attempt = self._attempts.check(event.attempt) if event.complete and event.attempt else None

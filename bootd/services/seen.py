@@ -7,6 +7,7 @@ from typing import Any
 from bootd.events import (
     Event,
     FileSent,
+    LocalBootStarted,
     LoopSuspected,
     NodeReported,
     NodeReportRefused,
@@ -51,6 +52,11 @@ def _file(event: FileSent) -> _Said:
     return f"{'fetched' if event.complete else 'fetched part of'} {name}", event.octets, event.seconds
 
 
+def _went(event: LocalBootStarted) -> _Said:
+    once = "" if event.override is None else " (once)"
+    return f"starts its own disk{once}", 0, 0.0
+
+
 def _reported(event: NodeReported) -> _Said:
     return f"reported {event.state}" + (f": {event.detail}" if event.detail else ""), 0, 0.0
 
@@ -74,6 +80,7 @@ _WORDS: dict[type[Event], Callable[[Any], _Said]] = {
     ScriptSent: _script,
     ScriptRefused: _no_script,
     FileSent: _file,
+    LocalBootStarted: _went,
     NodeReported: _reported,
     NodeReportRefused: _report_refused,
     OverrideUsed: _used,

@@ -102,6 +102,22 @@ def test_script_and_files_of_a_memory_image_and_the_end_of_a_one_shot_order(serv
         assert b"own disk" in service.get("/boot/525400000001.ipxe")[1]
 
 
+def test_one_shot_order_for_the_local_disk_ends_when_the_script_says_it_starts_it(service):
+    service.bootd("hosts", "add", "node1", "--mac", MAC, "--set", "ipxe=chain")
+    service.bootd("boot", "node1", "local", "--once")
+    with service.serve():
+        for _ in range(2):  # the ROM's iPXE, then ours that it loaded
+            script = service.get("/boot/525400000001.ipxe")[1].decode()
+            assert "sanboot" in script
+        path = next(word for word in script.split() if "/boot/went/" in word).partition(":8080")[2]
+        assert service.get("/boot/went/1-525400000001-00000000")[0] == 404
+        assert service.get(path)[0] == 200
+        until(
+            lambda: "carried out its one-shot order" in service.bootd("trace", "node1"), "the order used up"
+        )
+        assert service.get("/boot/525400000001.ipxe")[0] == 404
+
+
 def test_file_without_its_attempt_proves_nothing(service, tmp_path):
     service.bootd("hosts", "add", "node1", "--mac", MAC, "--local-boot", "/dev/sda1")
     service.bootd("memory", "add", "rescue", "--kernel", "/usr/lib/ipxe/ipxe.lkrn")
