@@ -1,5 +1,6 @@
 """The replies of a ProxyDHCP and boot server (PXE 2.1 section 2.5): never an address, only a boot file."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,6 +37,7 @@ from netboot.errors import LocalError
 from netboot.request import Stage
 
 _FILE_ROOM = 127  # octets of the `file` field before its NUL
+_NOT_A_NAME = re.compile(rb"[\x00-\x20\x7f]")
 _BYPASS = encode_vendor_options({DISCOVERY_CONTROL: bytes((USE_BOOT_FILE,))})
 # The boot ROM of the Raspberry Pi looks for this text and no more; the rest is what it was seen to take.
 _RASPBERRY_PI = encode_vendor_options(
@@ -181,7 +183,7 @@ def _boot_file(question: PxeQuestion, answer: PxeAnswer) -> tuple[bytes, bytes, 
         name = answer.boot_file.encode("ascii")
     except UnicodeEncodeError:
         raise LocalError(f"boot file is not ASCII: {answer.boot_file!r}") from None
-    if any(octet < 0x21 or octet == 0x7F for octet in name):
+    if _NOT_A_NAME.search(name):
         raise LocalError(f"boot file has a blank or control character: {answer.boot_file!r}")
     options: dict[int, bytes] = {}
     address = dotted(answer.tftp_server).encode()

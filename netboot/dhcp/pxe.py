@@ -176,6 +176,8 @@ def _architecture(value: bytes | None) -> Architecture | Ignore:
         return Ignore("no-architecture")
     if not value or len(value) % 2:
         return Ignore("bad-architecture")
+    if len(value) == 2:
+        return architecture(int.from_bytes(value, "big"))
     listed = [architecture(int.from_bytes(value[at : at + 2], "big")) for at in range(0, len(value), 2)]
     return next((arch for arch in listed if arch.known), listed[0])
 
