@@ -53,7 +53,8 @@ def _patched(template: bytearray, mac: bytes, xid: int) -> bytes:
 def ask(discovers: Sequence[bytes], interface: str, *, window: int = WINDOW, silent: int = 0) -> Told:
     """Broadcast *discovers*, keeping *window* of them unanswered; the next goes when an answer comes.
 
-    Of each *silent* + 1 in a row only the last is expected to be answered.
+    Of each *silent* + 1 in a row only the last is expected to be answered. Raises
+    `TimeoutError` where not one is.
     """
     step = silent + 1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -74,6 +75,8 @@ def ask(discovers: Sequence[bytes], interface: str, *, window: int = WINDOW, sil
                 sock.recv(2048)
                 answers += 1
             except TimeoutError:
+                if not answers:
+                    raise TimeoutError("the server answers nothing") from None
                 lost += (sent - (answers + lost) * step) // step
         return Told(time.perf_counter() - begun, answers, lost)
 
