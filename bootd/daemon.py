@@ -156,7 +156,9 @@ class Daemon:
         if not privileges.known(user):
             self._emit(PrivilegesKept(user=user))
             return
-        privileges.drop(user, [data, *data.iterdir()])
+        database = Path(self._config.store_url.removeprefix("sqlite:///"))
+        elsewhere = [] if database.parent == data else [*database.parent.glob(f"{database.name}*")]
+        privileges.drop(user, [data, *data.iterdir(), *elsewhere])
         self._emit(PrivilegesDropped(user=user))
 
     def _open_store(self) -> Store:
@@ -378,7 +380,8 @@ class Daemon:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _refresh(self) -> None:
-        await self._upkeep.refresh(self._snapshot)
+        self._reach.refresh()
+        await self._upkeep.refresh(self.snapshot)
         self._snapshot = replace(self._snapshot, policy=self._upkeep.policy)
 
     async def _watchdog(self) -> None:

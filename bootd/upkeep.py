@@ -1,6 +1,7 @@
 """What changes without a commit: loaders, files of memory images, templates, the helper for UEFI disks."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from bootd.boot.files import Served
@@ -53,12 +54,12 @@ class Upkeep:
         self.policy = Policy()
         self.check_loaders()
 
-    async def refresh(self, snapshot: Snapshot) -> None:
-        """Look at everything again; *snapshot* says which images there should be."""
+    async def refresh(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Look at everything again; *snapshot* says which images there should be when the walk is done."""
         await self._files.refresh()
         self._say("files", "; ".join(self._files.problems))
         self.check_loaders()
-        self.check_images(snapshot)
+        self.check_images(snapshot())
         times = self._template_times()
         if times != self._templates:
             self._templates = times

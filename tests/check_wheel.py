@@ -23,9 +23,8 @@ def main(wheel: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="bootd-wheel-") as folder:
         home = Path(folder)
         venv.create(home / "venv", with_pip=True)
-        subprocess.run(
-            [home / "venv/bin/pip", "install", "-q", "--disable-pip-version-check", wheel.resolve()], check=True
-        )
+        pip = [home / "venv/bin/pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, wheel.resolve()], check=True)
         script = Path(__file__).resolve()
         inside = ["unshare", "--net", home / "venv/bin/python", "-I", script, "--inside", home]
         subprocess.run(inside, check=True, cwd="/")

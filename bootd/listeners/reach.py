@@ -41,8 +41,8 @@ class NoInterface(BootdError):
 class Reach:
     """Which interfaces are served, and what a client there must be told.
 
-    An interface that comes up later is found when its first packet arrives, unless
-    the configuration names the interfaces.
+    An interface that comes up later is found when its first packet arrives; addresses
+    that change, when somebody calls `refresh`.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class Reach:
     def server_of(self, index: int) -> ServerFacts | None:
         """Return how clients on interface *index* reach us; None where we do not serve."""
         facts = self._facts.get(index)
-        if facts is None and not self._names and self._monotonic() - self._looked_at >= _LOOK_AGAIN_S:
-            self._looked_at = self._monotonic()
-            self.served = self._choose()
-            self._facts = self._describe()
+        if facts is None and self._monotonic() - self._looked_at >= _LOOK_AGAIN_S:
+            self.refresh()
             facts = self._facts.get(index)
         return facts
 
-    def serves(self, address: str) -> bool:
-        """Tell whether *address* is one of ours on a served interface."""
-        return address == self._address or any(i.address == address for i in self.served)
+    def refresh(self) -> None:
+        """Look at the interfaces again: addresses change, and one that went down may come back as new."""
+        self._looked_at = self._monotonic()
+        self.served = self._choose()
+        self._facts = self._describe()
 
     def facts(self) -> list[ServerFacts]:
         return list(self._facts.values())

@@ -41,7 +41,8 @@ class Site:
             (self.package / name).write_bytes(b"loader")
 
     async def refresh(self, *images: MemoryImage) -> dict[str, str]:
-        await self.upkeep.refresh(Snapshot(memory_images={image.name: image for image in images}))
+        snapshot = Snapshot(memory_images={image.name: image for image in images})
+        await self.upkeep.refresh(lambda: snapshot)
         return self.problems.all()
 
 

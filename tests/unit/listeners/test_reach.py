@@ -1,6 +1,7 @@
 """Reach: which interfaces are served, and as whom we are known there."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,22 @@ def test_packets_by_strange_interfaces_make_us_look_once_in_a_while_only() -> No
     looks = machine.looks
     assert [reach.server_of(7) for _ in range(5)] == [None] * 5
     assert machine.looks == looks + 1
+
+
+def test_changed_address_is_told_from_the_next_look_on() -> None:
+    machine = Machine(ETH0)
+    reach = machine.reach(["eth0"])
+    machine.interfaces = (replace(ETH0, address="192.168.1.6"),)
+    reach.refresh()
+    assert [facts.address for facts in reach.facts()] == ["192.168.1.6"]
+
+
+def test_named_interface_that_comes_back_is_served_again() -> None:
+    machine = Machine(ETH0)
+    reach = machine.reach(["eth0"])
+    machine.interfaces = (replace(ETH0, index=9),)
+    machine.now = 10.0
+    assert reach.server_of(9) is not None
 
 
 def test_named_interfaces_are_not_added_to() -> None:
