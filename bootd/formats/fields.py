@@ -140,9 +140,10 @@ class Checker:
     def _once(self, line: int, values: Iterable[tuple[str, str]]) -> None:
         """Note values that only one host may have, also those of a line that is wrong elsewhere."""
         for field, value in values:
-            first = self._lines.setdefault((field, value), line)
-            if first != line:
+            first = self._lines.get((field, value))
+            if first is not None:  # it may be this line: JSON needs no line breaks
                 self.wrong(line, f"{field} {value} is already on line {first}")
+            self._lines.setdefault((field, value), line)
 
     def finish(self, source: str, rows: Sequence[Row]) -> tuple[Row, ...]:
         """Return *rows* if nothing is wrong with the text; raises `BadText` with every mistake, by line."""

@@ -88,7 +88,8 @@ def set_fields(store: Store, actor: str, nodes: str, edit: HostEdit) -> Plan:
         for pair in changed:
             if pair.after.name != pair.before.name and change.host(pair.after.name) is not None:
                 raise Conflict("host", "name", pair.after.name, pair.after.name)
-            _refuse_second_uuid(change, pair.after, besides=pair.before.name)
+            if pair.after.settings.get("uuid") != pair.before.settings.get("uuid"):
+                _refuse_second_uuid(change, pair.after, besides=pair.before.name)
         made = Plan(changed=changed, unchanged=len(table) - len(changed))
         _carry_out(change, made)
     return made

@@ -45,8 +45,8 @@ def plan(current: Iterable[Host], rows: Sequence[Row], *, replace: bool, source:
     old = {host.name: host for host in current}
     meant = _meant(old, rows)
     added, changed, unchanged = [], [], 0
-    for row in rows:
-        before = meant.get(row.line)
+    for index, row in enumerate(rows):
+        before = meant.get(index)
         if before is None:
             added.append(row.host)
         elif before == row.host:
@@ -62,13 +62,13 @@ def plan(current: Iterable[Host], rows: Sequence[Row], *, replace: bool, source:
 
 
 def _meant(old: dict[str, Host], rows: Sequence[Row]) -> dict[int, Host]:
-    """Return the present host that each row means, by the row's line."""
-    meant = {row.line: old[row.host.name] for row in rows if row.host.name in old}
+    """Return the present host that each row means, by the row's index: many rows may share a line."""
+    meant = {index: old[row.host.name] for index, row in enumerate(rows) if row.host.name in old}
     claimed = {host.name for host in meant.values()}
     by_mac = {host.mac: host for host in old.values() if host.name not in claimed}
-    for row in rows:
-        if row.line not in meant and row.host.mac in by_mac:
-            meant[row.line] = by_mac.pop(row.host.mac)
+    for index, row in enumerate(rows):
+        if index not in meant and row.host.mac in by_mac:
+            meant[index] = by_mac.pop(row.host.mac)
     return meant
 
 

@@ -56,6 +56,11 @@ def test_json_is_read_with_the_lines_of_its_objects() -> None:
     assert [(row.line, row.host) for row in jsontable.parse(text)] == [(2, ONE), (3, a_host(2))]
 
 
+def test_json_on_one_line_has_its_mistakes_too() -> None:
+    twice = json.dumps([{"name": name, "mac": "52:54:00:00:00:01"} for name in ("a", "b")])
+    assert wrong_json(twice) == [(1, "MAC address 52:54:00:00:00:01 is already on line 1")]
+
+
 def test_json_prints_what_python_reads() -> None:
     assert json.loads(jsontable.format_hosts([ONE]))[0]["groups"] == ["a", "b"]
     assert json.loads(jsontable.format_hosts([])) == []

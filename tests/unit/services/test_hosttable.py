@@ -66,3 +66,12 @@ def test_a_plan_is_described_by_what_differs() -> None:
         "~ node2  ip 10.0.0.2 → none, local-boot none → /dev/sda, groups a → none, rack 4 → none",
         "- node3  52:54:00:00:00:03  10.0.0.3",
     ]
+
+
+def test_rows_that_share_a_line_mean_their_own_hosts() -> None:
+    rows = [Row(a_host(1, ip="10.0.9.1"), 1), Row(a_host(2, ip="10.0.9.2"), 1)]
+    made = plan([a_host(1), a_host(2)], rows, replace=False, source="table")
+    assert [(pair.before, pair.after) for pair in made.changed] == [
+        (a_host(1), rows[0].host),
+        (a_host(2), rows[1].host),
+    ]
