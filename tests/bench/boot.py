@@ -44,7 +44,7 @@ CASES = (
 
 
 def measure(rounds: int, folder: Path) -> Iterator[Figure]:
-    """Yield the figures. Both labs are up all the time; machines run one at a time, A B A B."""
+    """Yield the figures. Both labs are up all the time; machines run one at a time, A B B A."""
     image = imagebuild.build(share("images") / "hello", cache=cache_dir(), progress=_say)
     ours: dict[str, list[float]] = {case.node: [] for case in CASES}
     theirs: dict[str, list[float]] = {case.node: [] for case in CASES}
@@ -52,9 +52,10 @@ def measure(rounds: int, folder: Path) -> Iterator[Figure]:
         lab, rival = _our_lab(stack), RivalLab(stack, image)
         for number in range(rounds):
             for case in CASES:
-                ours[case.node].append(power_on_to_shell(lab, case.node))
                 rival.write_script(chains=case.chains)
-                theirs[case.node].append(power_on_to_shell(rival.lab, case.node))
+                pairs = [(lab, ours), (rival.lab, theirs)]
+                for where, taken in pairs if number % 2 == 0 else reversed(pairs):
+                    taken[case.node].append(power_on_to_shell(where, case.node))
                 pair = f"{ours[case.node][-1]:.2f} s, {PEER} {theirs[case.node][-1]:.2f} s"
                 _say(f"round {number + 1}: {case.what}: {pair}")
     for case in CASES:
