@@ -7,7 +7,7 @@ from aiohttp import web
 from bootd.boot.decide import BootDecision, Silent
 from bootd.boot.offer import http_base
 from bootd.events import LocalBootStarted, ScriptRefused
-from bootd.http.parts import PARTS, Parts, peer_of
+from bootd.http.parts import PARTS, Parts, peer_of, read_form
 from netboot.arch import ARCHITECTURES, BY_NAME, Architecture
 from netboot.errors import LocalError
 from netboot.hwaddr import parse_guid, parse_mac
@@ -70,10 +70,7 @@ async def went(request: web.Request) -> web.Response:
 
 async def _fields(request: web.Request) -> dict[str, str]:
     """Return query and form (iPXE ``params``) as one; the query wins."""
-    fields: dict[str, str] = {}
-    if request.method == "POST":
-        form = await request.post()
-        fields = {key: value for key, value in form.items() if isinstance(value, str)}
+    fields = await read_form(request) if request.method == "POST" else {}
     return fields | dict(request.query)
 
 

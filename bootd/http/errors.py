@@ -68,7 +68,9 @@ class ErrorsToEvents(logging.Handler):
         if isinstance(error, HttpProcessingError):
             source = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
             self._emit(PacketDropped(protocol="http", why="bad-request", source=source))
-        elif record.levelno >= logging.WARNING:  # below: clients that went away
+        elif isinstance(error, ConnectionError):
+            return  # a client that went away before its answer
+        elif record.levelno >= logging.WARNING:  # below: more of them
             self._emit(InternalError(where="http", text=f"{record.getMessage()}: {error!r}"))
 
 

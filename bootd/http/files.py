@@ -72,13 +72,22 @@ async def get_file(request: web.Request) -> web.StreamResponse:
 async def _open(parts: Parts, name: str, entry: Served) -> Opened:
     """Open what stands behind *name*; a file that was there and is not any more is a problem to show."""
     topic = f"file:{name}"
+    opening = asyncio.create_task(asyncio.to_thread(_open_now, entry.path))
     try:
-        opened = await asyncio.to_thread(_open_now, entry.path)
+        opened = await asyncio.shield(opening)
+    except asyncio.CancelledError:  # the client is gone, and the thread opens the file all the same
+        opening.add_done_callback(_close_again)
+        raise
     except OSError as error:
         parts.problems.found(topic, f"/files/{name}: {error.strerror} ({entry.path})")
         raise web.HTTPNotFound(text="the file is gone from the server\n") from None
     parts.problems.cleared(topic)
     return opened
+
+
+def _close_again(opening: asyncio.Task[Opened]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().file.close()
 
 
 def _open_now(path: str) -> Opened:
@@ -147,7 +156,7 @@ async def _send_watched(request: web.Request, parts: Parts, name: str, opened: O
 async def _send_window(request: web.Request, file: BinaryIO, offset: int, count: int) -> int:
     """Send *count* octets from *offset*; ends the connection where that cannot be done whole."""
     transport = request.transport
-    if transport is None:
+    if transport is None or transport.is_closing():  # else sendfile raises a RuntimeError
         raise ConnectionResetError("the client is gone")
     try:
         async with asyncio.timeout(STALL_S):

@@ -7,7 +7,7 @@ from aiohttp import web
 from bootd.boot.token import TokenFacts, TokenRefused
 from bootd.events import NodeReported, NodeReportRefused
 from bootd.http.errors import failure
-from bootd.http.parts import PARTS, peer_of
+from bootd.http.parts import PARTS, peer_of, read_form
 
 LAST_STATE = "running"  # this report uses the token up
 _STATE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
@@ -20,8 +20,8 @@ async def report(request: web.Request) -> web.Response:
     ``running`` may be said once; other states before it as often as an agent likes.
     """
     parts = request.app[PARTS]
-    form = await request.post()
-    token, state, detail = (str(form.get(key, "")) for key in ("token", "state", "detail"))
+    form = await read_form(request)
+    token, state, detail = (form.get(key, "") for key in ("token", "state", "detail"))
     if not _STATE.match(state):
         raise failure(web.HTTPBadRequest, "bad-state", "state: a word such as running or failed")
     now = parts.clock()

@@ -1,6 +1,7 @@
 """What the HTTP handlers are given; nothing here knows where it comes from."""
 
 import resource
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from bootd.boot.desk import ScriptDesk
 from bootd.boot.files import Answer
 from bootd.boot.token import Tokens
 from bootd.clock import Clock
+from bootd.events import PacketDropped
+from bootd.http.errors import failure
 from bootd.telemetry import Emit, Problems
 
 _OTHER_FILES = 200  # descriptors kept for everything but transfers
@@ -63,3 +66,14 @@ PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
 def peer_of(request: web.BaseRequest) -> str:
     """Return the address a request came from, an IPv4 one in its own form."""
     return (request.remote or "").removeprefix("::ffff:")
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """Return the form in the body of *request*; what cannot be read as one is refused and counted."""
+    try:
+        form = await request.post()
+    except (ValueError, LookupError, RuntimeError, zlib.error):  # each a way for a body to be no form
+        dropped = PacketDropped(protocol="http", why="bad-form", source=peer_of(request))
+        request.app[PARTS].emit(dropped)
+        raise failure(web.HTTPBadRequest, "bad-form", "the body is not a form that can be read") from None
+    return {key: value for key, value in form.items() if isinstance(value, str)}

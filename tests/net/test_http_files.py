@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import os
 import random
+import socket
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -241,6 +243,17 @@ async def test_a_client_that_leaves_half_way_has_not_fetched_the_file(site, tmp_
     [sent] = site.of_kind(FileSent)
     assert not sent.complete
     assert sent.octets < 32 * 1024 * 1024
+    assert site.of_kind(InternalError) == []
+
+
+async def test_a_client_that_asks_and_leaves_at_once_is_no_error_of_ours(site):
+    async with running(site):
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", site.port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST
+                client.sendall(f"GET /files/{NAME} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            await asyncio.sleep(0)
+        assert (await get(site)).status == 200
     assert site.of_kind(InternalError) == []
 
 

@@ -98,6 +98,24 @@ async def test_a_huge_form_is_refused():
     assert reply.status == 413
 
 
+@pytest.mark.parametrize("target", [REPORT, "/boot/ipxe", "/boot/525400abcd01.ipxe"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=a", b"no boundary"),
+        ("multipart/form-data", b"--a\r\n"),
+        ("multipart/form-data; boundary=a", b"--a\r\nContent-Transfer-Encoding: nope\r\n\r\nx\r\n--a--\r\n"),
+        ("application/x-www-form-urlencoded; charset=nope", b"state=running"),
+        ("application/x-www-form-urlencoded", b"\xff=running"),
+    ],
+)
+async def test_a_body_that_is_no_form_is_refused_and_counted(target, kind, body):
+    async with running(a_site()) as site:
+        reply = await ask(site.port, target, method="POST", headers={"Content-Type": kind}, body=body)
+    assert (reply.status, code_of(reply)) == (400, "bad-form")
+    assert site.events == [PacketDropped(protocol="http", why="bad-form", source="127.0.0.1")]
+
+
 async def test_healthz_says_ok_whatever_is_wrong():
     site = a_site()
     site.problems.found("tftp", "port 69 is taken by dnsmasq (pid 7)")
