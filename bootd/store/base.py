@@ -6,10 +6,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from bootd.boot.snapshot import Changes, Policy, Snapshot
-from bootd.model import Assignment, Host, MemoryImage, Observation, Override, Sighting
+from bootd.model import (
+    Assignment,
+    DiskImage,
+    Host,
+    MemoryImage,
+    Observation,
+    Override,
+    Project,
+    Reservation,
+    Sighting,
+)
+
+Record = TypeVar("Record", Project, DiskImage, Reservation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,22 @@ class Reads(ABC):
     def sightings(self) -> list[Sighting]:
         """Return the machines nobody registered, last seen first."""
 
+    @abstractmethod
+    def find(self, kind: type[Record], key: str | int) -> Record | None:
+        """Return the `Project`, `DiskImage` (by its ref) or `Reservation` of that key."""
+
+    @abstractmethod
+    def every(self, kind: type[Record]) -> list[Record]:
+        """Return all records of *kind*, by key."""
+
+    @abstractmethod
+    def image_versions(self, project: str, name: str) -> list[DiskImage]:
+        """Return the versions of an image, newest first."""
+
+    @abstractmethod
+    def reservations_between(self, starts_at: datetime, ends_at: datetime) -> list[Reservation]:
+        """Return the reservations, of any state, that overlap this time, by their start."""
+
 
 class Transaction(Reads):
     """Writes that become true together, each with its journal entry.
@@ -153,6 +181,18 @@ class Transaction(Reads):
         Raises `Refused` where one of its hosts is no longer as it left it, `Conflict` where a
         value is taken by now.
         """
+
+    @abstractmethod
+    def keep(self, record: Project | DiskImage | Reservation) -> bool:
+        """Add or replace a record; False where it is there already, just so."""
+
+    @abstractmethod
+    def discard(self, kind: type[Record], key: str | int) -> bool:
+        """Remove a record; False where there is none."""
+
+    @abstractmethod
+    def next_reservation_id(self) -> int:
+        """Return an id that no reservation ever had."""
 
     @abstractmethod
     def add_observations(self, observations: Iterable[Observation]) -> None:

@@ -49,6 +49,35 @@ CREATE TABLE sightings (
 """
 
 
+@steps()
+def lifecycle_tables(db: Database) -> None:
+    """Projects, disk images and reservations."""
+    for statement in _LIFECYCLE.split(";\n"):
+        db.execute(statement)
+
+
+_LIFECYCLE = """
+CREATE TABLE projects (
+  name TEXT PRIMARY KEY, owner TEXT NOT NULL, members TEXT NOT NULL, mail TEXT NOT NULL,
+  limits TEXT NOT NULL, state TEXT NOT NULL, registered_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE disk_images (
+  ref TEXT PRIMARY KEY, project TEXT NOT NULL REFERENCES projects(name), name TEXT NOT NULL,
+  version INTEGER NOT NULL, kind TEXT NOT NULL, folder TEXT NOT NULL UNIQUE, parts TEXT NOT NULL,
+  description TEXT NOT NULL, state TEXT NOT NULL, added_at TEXT NOT NULL, verified_at TEXT,
+  UNIQUE (project, name, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reservations (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL REFERENCES projects(name),
+  starts_at TEXT NOT NULL, ends_at TEXT NOT NULL, nodes TEXT NOT NULL, images TEXT NOT NULL,
+  state TEXT NOT NULL, note TEXT NOT NULL, series TEXT NOT NULL, uid TEXT NOT NULL,
+  created_at TEXT NOT NULL, created_by TEXT NOT NULL
+) STRICT;
+CREATE INDEX reservations_by_end ON reservations(ends_at, starts_at);
+CREATE INDEX reservations_by_project ON reservations(project)
+"""
+
+
 def apply(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date; the caller holds the write lock, so nobody else does the same."""
     # Third-party sqlite-utils plugins have no business in a daemon.

@@ -10,10 +10,21 @@ from typing import Any, TypeVar
 from bootd.boot.snapshot import Changes, Policy, Snapshot, apply_changes
 from bootd.clock import Clock
 from bootd.errors import Conflict, NotFound, Refused
-from bootd.model import Assignment, Host, MemoryImage, Observation, Override, Sighting
+from bootd.model import (
+    Assignment,
+    DiskImage,
+    Host,
+    MemoryImage,
+    Observation,
+    Override,
+    Project,
+    Reservation,
+    Sighting,
+)
 from bootd.store import rows
-from bootd.store.base import JournalEntry, Kept, Reads, Store, Transaction
+from bootd.store.base import JournalEntry, Kept, Reads, Record, Store, Transaction
 from bootd.store.failures import translated
+from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE, Kind
 
 R = TypeVar("R")
@@ -37,7 +48,7 @@ class _SqliteReads(Reads):
         found = self._ask(f"SELECT {columns} FROM {kind.table} {where} ORDER BY {order}", values)
         return [kind.from_row(kind.decode(row)) for row in found]
 
-    def _one(self, kind: Kind[R], key: str) -> R | None:
+    def _one(self, kind: Kind[R], key: str | int) -> R | None:
         found = self._all(kind, kind.key, f"WHERE {kind.key} = ?", (key,))
         return found[0] if found else None
 
@@ -98,6 +109,22 @@ class _SqliteReads(Reads):
         )
         ordered = found if since_id else reversed(found)
         return [Kept(row["id"], rows.observation(row)) for row in ordered]
+
+    def find(self, kind: type[Record], key: str | int) -> Record | None:
+        found: Record | None = self._one(KINDS[kind], key)
+        return found
+
+    def every(self, kind: type[Record]) -> list[Record]:
+        table = KINDS[kind]
+        found: list[Record] = self._all(table, table.key)
+        return found
+
+    def image_versions(self, project: str, name: str) -> list[DiskImage]:
+        return self._all(DISK_IMAGE, "version DESC", "WHERE project = ? AND name = ?", (project, name))
+
+    def reservations_between(self, starts_at: datetime, ends_at: datetime) -> list[Reservation]:
+        span = (rows.instant(starts_at), rows.instant(ends_at))
+        return self._all(RESERVATION, "starts_at, id", "WHERE ends_at > ? AND starts_at < ?", span)
 
     def sightings(self) -> list[Sighting]:
         found = self._ask("SELECT * FROM sightings ORDER BY last_seen_at DESC, mac")
@@ -205,15 +232,15 @@ class _SqliteTransaction(_SqliteReads, Transaction):
             f" ON CONFLICT({kind.key}) DO UPDATE SET {updates}",
             kind.encode(row),
         )
-        self._note(kind, row[kind.key], before, record)
+        self._note(kind, str(row[kind.key]), before, record)
         return True
 
-    def _remove(self, kind: Kind[R], key: str) -> bool:
+    def _remove(self, kind: Kind[R], key: str | int) -> bool:
         before = self._one(kind, key)
         if before is None:
             return False
         self._ask(f"DELETE FROM {kind.table} WHERE {kind.key} = ?", (key,))
-        self._note(kind, key, before, None)
+        self._note(kind, str(key), before, None)
         return True
 
     def _note(self, kind: Kind[R], key: str, before: R | None, after: R | None) -> None:
@@ -307,6 +334,17 @@ class _SqliteTransaction(_SqliteReads, Transaction):
 
     def remove_document(self, name: str) -> bool:
         return self._remove(DOCUMENT, name)
+
+    def keep(self, record: Project | DiskImage | Reservation) -> bool:
+        kind = KINDS[type(record)]
+        key = kind.to_row(record)[kind.key]
+        return self._put(kind, record, before=self._one(kind, key))
+
+    def discard(self, kind: type[Record], key: str | int) -> bool:
+        return self._remove(KINDS[kind], key)
+
+    def next_reservation_id(self) -> int:
+        return self._next(RESERVATION.table)
 
     def revert(self, change: int) -> list[JournalEntry]:
         entries = self.entries(change)

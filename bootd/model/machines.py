@@ -1,4 +1,4 @@
-"""The records bootd keeps about a site, as plain values."""
+"""Machines, what they are told to boot, and what was seen of them."""
 
 import re
 from collections.abc import Mapping
