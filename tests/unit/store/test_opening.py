@@ -203,10 +203,11 @@ def test_opening_a_finished_database_does_not_load_sqlite_utils(tmp_path: Path) 
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
 
 
-def _with_second_migration(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
-    """Make this bootd one whose schema has a second step."""
+def _with_a_further_migration(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """Make this bootd one whose schema has a further step."""
     steps = Migrations("bootd")
-    steps(name="first_tables")(migrations.first_tables)
+    for known in migrations.steps._migrations:
+        steps(name=known.name)(known.fn)
 
     def second(db: Database) -> None:
         db.execute("ALTER TABLE hosts ADD COLUMN second TEXT")
@@ -214,7 +215,7 @@ def _with_second_migration(monkeypatch: pytest.MonkeyPatch, statement: str) -> N
 
     steps(name="second")(second)
     monkeypatch.setattr(migrations, "steps", steps)
-    monkeypatch.setattr(opening, "SCHEMA", 2)
+    monkeypatch.setattr(opening, "SCHEMA", opening.SCHEMA + 1)
 
 
 def test_an_older_schema_is_brought_up_and_keeps_its_rows(
@@ -222,12 +223,12 @@ def test_an_older_schema_is_brought_up_and_keeps_its_rows(
 ) -> None:
     with file_store(tmp_path) as store, store.transaction("anna") as change:
         change.put_host(a_host())
-    _with_second_migration(monkeypatch, "UPDATE hosts SET second = 'x'")
+    _with_a_further_migration(monkeypatch, "UPDATE hosts SET second = 'x'")
     with file_store(tmp_path) as store:
         assert store.hosts() == [a_host()]
     raw = sqlite3.connect(tmp_path / "bootd.db")
     assert raw.execute("SELECT second FROM hosts").fetchall() == [("x",)]
-    assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+    assert raw.execute("PRAGMA user_version").fetchone() == (opening.SCHEMA,)
     raw.close()
 
 
@@ -237,7 +238,7 @@ def test_a_migration_that_fails_leaves_the_old_schema(
     with file_store(tmp_path) as store, store.transaction("anna") as change:
         change.put_host(a_host())
     with monkeypatch.context() as newer:
-        _with_second_migration(newer, "UPDATE no_such_table SET x = 1")
+        _with_a_further_migration(newer, "UPDATE no_such_table SET x = 1")
         with pytest.raises(StoreFailed, match="no such table"):
             file_store(tmp_path)
     with file_store(tmp_path) as store:
