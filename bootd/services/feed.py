@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from bootd.boot.snapshot import Policy, Snapshot, apply_changes
@@ -61,8 +62,12 @@ class SnapshotFeed:
         return self._current
 
     def wake(self) -> None:
-        """Look at the store now; for whoever committed in this process, from any thread."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waker:
+        """Look at the store now; for whoever committed in this process, from any thread.
+
+        Never waits and never fails: the socket's file may be gone, and then it looks by itself.
+        """
+        how = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        with suppress(OSError), socket.socket(socket.AF_UNIX, how) as waker:
             waker.sendto(b"look", self._poked.getsockname())
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ KEEP = timedelta(days=30)
 KEEP_OBSERVATIONS = 100_000
 KEEP_SIGHTINGS = 5_000  # a hostile machine can invent any number of MAC addresses
 TRIM_EVERY_S = 600.0
+TRIM_AFTER = 20_000  # rows written; a flood would fill the disk in ten minutes
 ACTOR = "bootd"
 
 __all__ = ["Observer", "observation_of", "sighting_of"]
@@ -73,6 +74,7 @@ class Observer:
         self._closing = threading.Event()
         self._store: Store | None = None
         self._trim_at = 0.0
+        self._untrimmed = 0  # rows written since
         self._turned_away = self._lost = 0  # by the loop's thread, by the writer's
         self.written = 0
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -179,8 +181,9 @@ class Observer:
             for override in change.overrides() if batch.used else ():
                 if override.id in batch.used and change.remove_override(override.host, override.id):
                     used.append((override, batch.used[override.id]))
-            if time.monotonic() >= self._trim_at:
-                self._trim_at = time.monotonic() + TRIM_EVERY_S
+            self._untrimmed += len(batch.observations) + len(batch.sightings)
+            if time.monotonic() >= self._trim_at or self._untrimmed >= TRIM_AFTER:
+                self._trim_at, self._untrimmed = time.monotonic() + TRIM_EVERY_S, 0
                 self._trim(change)
         self.written += len(batch.observations)
         if used:

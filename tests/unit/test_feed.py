@@ -70,3 +70,18 @@ def test_each_snapshot_builds_on_the_one_before(site):
 def test_leftover_socket_of_a_killed_daemon_is_replaced(tmp_path):
     open_poke_socket(tmp_path / "poke.sock").close()
     open_poke_socket(tmp_path / "poke.sock").close()
+
+
+def test_socket_whose_file_is_gone_stops_neither_the_waking_nor_the_end(tmp_path):
+    with open_poke_socket(tmp_path / "poke.sock") as poked:
+        feed = SnapshotFeed(
+            lambda: open_store(f"sqlite:///{tmp_path}/bootd.db", clock=lambda: NOON),
+            Policy(),
+            poked=poked,
+            publish=lambda snapshot, _: None,
+            trouble=lambda text: None,
+        )
+        feed.start()
+        (tmp_path / "poke.sock").unlink()
+        feed.wake()
+        feed.stop()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from bootd.errors import StoreBusy
 from bootd.model import Observation, Override, Sighting, Target, TargetKind
 from bootd.services import observe
@@ -184,6 +186,21 @@ def test_invented_addresses_have_a_bound(tmp_path: Path) -> None:
     observer.close()
     with file_store(tmp_path) as store:
         assert len(store.sightings()) == observe.KEEP_SIGHTINGS
+
+
+def test_flood_is_trimmed_before_ten_minutes_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "KEEP_SIGHTINGS", 10)
+    monkeypatch.setattr(observe, "TRIM_AFTER", 30)
+    observer = an_observer(lambda: file_store(tmp_path))
+    with file_store(tmp_path) as store:
+        for batch in range(8):
+            for number in range(10):
+                observer.sighting(a_sighting(batch, mac=bytes([2, 0, 0, 0, batch, number]).hex(":")))
+            observer._flush()
+        observer._forget_store()
+        assert len(store.sightings()) <= 10 + 30
 
 
 def test_what_the_writer_holds_counts_against_the_bound(tmp_path: Path) -> None:
