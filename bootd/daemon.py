@@ -42,7 +42,7 @@ from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.tftp import Asker, TftpListener
 from bootd.model import Override
-from bootd.ports import Sockets, bind
+from bootd.ports import Sockets, bind, hold
 from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed
 from bootd.services.filescan import FileIndex
@@ -105,7 +105,7 @@ class Daemon:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         config, data = self._config, self._config.data_dir
-        self._make_folders()
+        self._make_folders(stack)
         self._reach = Reach(
             config["server.interfaces"],
             http_port=config["http.port"],
@@ -115,6 +115,7 @@ class Daemon:
         with self._open_store():
             pass  # made, migrated, and known to be readable before a port is taken
         sockets = self._bind(stack)
+        self._admin_token = self._token() if sockets.admin else None  # a file that root alone may read
         self._drop_privileges()
         secret = read_or_make_secret(data / "secret")
         self._attempts, self._tokens = Attempts(secret), Tokens(secret)
@@ -127,12 +128,13 @@ class Daemon:
         self._answer_dhcp(stack, sockets)
         await self._answer_http(stack, sockets)
 
-    def _make_folders(self) -> None:
+    def _make_folders(self, stack: AsyncExitStack) -> None:
         data = self._config.data_dir
         own = () if self._config["tftp.root"] else (self._config.tftp_root,)
         try:
             for folder in (data, data / "files", data / "templates", *own):
                 folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            hold(data, stack)
         except OSError as error:
             way_out = "start bootd as root, or set server.data_dir"
             raise Refused(f"cannot make {error.filename}: {error.strerror}; {way_out}") from error
@@ -266,7 +268,7 @@ class Daemon:
         stack.push_async_callback(runner.cleanup)
         path.chmod(0o600)
         if sockets.admin:
-            runner = await serve(make_admin_app(parts, token=self._token()), sockets.admin, self._emit)
+            runner = await serve(make_admin_app(parts, token=self._admin_token), sockets.admin, self._emit)
             stack.push_async_callback(runner.cleanup)
 
     def _token(self) -> str | None:

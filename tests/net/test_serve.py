@@ -177,6 +177,30 @@ def test_port_that_another_program_holds_is_named_with_the_program(service, spac
     assert "Traceback" not in said
 
 
+def test_running_daemon_keeps_its_data_folder_and_a_killed_one_does_not(service, space, tmp_path):
+    with service.serve() as daemon:
+        usual = service.config.read_text()
+        other_ports = '[dhcp]\nmode = "off"\n[http]\nport = 8081\n[tftp]\nport = 6969\n'
+        status, said = Service(space, tmp_path, other_ports).refused_start()
+        assert (status, f"pid {daemon.pid}" in said) == (1, True)
+        assert json.loads(service.bootd("status", "--json"))["service"]["pid"] == daemon.pid
+        service.config.write_text(usual)
+        daemon.kill()
+        daemon.wait()
+        with service.serve():
+            assert service.get("/healthz")[0] == 200
+        daemon.returncode = 0
+
+
+def test_admins_token_is_read_before_root_is_given_up(space, tmp_path):
+    admin = f'[http.admin]\nlisten = ["127.0.0.1:8099"]\ntoken_file = "{tmp_path}/none"\n'
+    service = Service(space, tmp_path, admin)
+    service.config.write_text(service.config.read_text().replace('user = ""', 'user = "nobody"'))
+    status, said = service.refused_start()
+    assert (status, "token_file: cannot read" in said) == (1, True)
+    assert service.data_dir.stat().st_uid == 0
+
+
 def test_database_of_a_newer_bootd_stops_the_start_with_a_sentence(service):
     service.bootd("hosts", "list")
     with sqlite3.connect(service.data_dir / "bootd.db") as database:
