@@ -51,7 +51,7 @@ test: lab-packages test-packages develop ## The whole suite, real machines booti
 	$(SUDO) $(BIN)/pytest
 
 ##@ Parts of the suite
-.PHONY: test-unit test-net test-vm golden fuzz bench
+.PHONY: test-unit test-net test-vm golden docs fuzz bench
 test-unit: lab-packages develop ## Units, contracts, golden files: no root, no machines
 	$(BIN)/pytest tests/unit tests/contract tests/fuzz
 test-net: test-packages develop ## Real clients against the real listeners
@@ -61,6 +61,8 @@ test-vm: lab-packages test-packages develop ## QEMU machines from power-on to a 
 golden: develop ## Rewrite the golden files; read the difference before you commit it
 	-UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/unit -m golden
 	git diff --stat tests/golden
+docs: develop ## Redraw the pages that are made from tables
+	$(BIN)/python -m tests.docs
 fuzz: develop ## Each fuzz target for SECONDS (default 60)
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
 bench: lab-packages bench-packages develop ## Figures: boots against dnsmasq + nginx, answers, start, memory
