@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from bootd.boot.files import Served
+from bootd.boot.files import Refused, Served
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Policy, Snapshot
 from bootd.config import DEFAULT_LOADERS, Config
@@ -64,7 +64,8 @@ class Upkeep:
         if times != self._templates:
             self._templates = times
             self._renderer.reload()
-            self._renderer.report(self._problems)
+        self._renderer.report(self._problems)  # one may have failed at a machine's question
+        self._forget_files()
 
     def check_loaders(self) -> None:
         """Offer only loaders that are there; say so where one is missing that somebody counts on."""
@@ -93,6 +94,13 @@ class Upkeep:
                 self._problems.cleared(topic)
         for name, text in wrong.items():
             self._problems.found(f"memory:{name}", f"memory image {name}: {text}; add it again")
+
+    def _forget_files(self) -> None:
+        """A file that a machine could not have is no problem any more once it is gone, or whole again."""
+        for topic in self._problems.all():
+            prefix, _, name = topic.partition(":")
+            if prefix == "file" and not isinstance(self._files.lookup(name), Refused):
+                self._problems.cleared(topic)
 
     def make_helper(self) -> str:
         """Build the program that starts a UEFI machine's own disk, once; return what is wrong, or ""."""

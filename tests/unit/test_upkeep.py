@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from bootd import upkeep
-from bootd.boot.render import Renderer
+from bootd.boot.decide import BootLocal
+from bootd.boot.render import Renderer, ScriptFacts
 from bootd.boot.snapshot import Snapshot
 from bootd.config import Config, parse
 from bootd.model import ImageFile, MemoryImage
 from bootd.services.filescan import FileIndex
 from bootd.telemetry import Problems
 from bootd.upkeep import Upkeep, loaders_on_disk, roots
-from tests.helpers.site import an_image
+from netboot.arch import BY_NAME
+from tests.helpers.site import a_host, an_image
 
 
 class Site:
@@ -188,6 +190,25 @@ async def test_link_to_no_template_stops_neither_start_nor_upkeep(tmp_path: Path
     site = Site(tmp_path, loaders=USUAL)
     (site.data / "templates" / "gone.j2").symlink_to(tmp_path / "nowhere")
     assert await replace_index(site).refresh() == {}
+
+
+async def test_override_that_fails_at_a_question_is_said(tmp_path: Path) -> None:
+    site = Site(tmp_path, loaders=USUAL)
+    override = site.data / "templates" / "ipxe" / "local.j2"
+    override.parent.mkdir()
+    override.write_text("#!ipxe\necho {{ nothing.of_the_kind | word }}\n")
+    assert await site.refresh() == {}
+    facts = ScriptFacts("http://10.0.0.2:8080", BY_NAME["x86-bios"])
+    script = site.renderer.render(BootLocal(a_host(), "assigned", None, None, chain=False), "ipxe", facts)
+    assert script.answer == "local"
+    [text] = (await site.refresh()).values()
+    assert "local.j2:2" in text
+
+
+async def test_file_that_a_machine_missed_is_forgotten_once_nobody_offers_it(tmp_path: Path) -> None:
+    site = Site(tmp_path, loaders=USUAL)
+    site.problems.found("file:old.img", "/files/old.img: No such file or directory")
+    assert await site.refresh() == {}
 
 
 # -- the helper for UEFI disks --------------------------------------------------------------
