@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+_SHOWN = 200  # characters of a value in a message; a pasted file must not fill the screen
+
 
 class BootdError(Exception):
     """Base. *code* is part of the API and never reused; *exit_status* is what a command ends with."""
@@ -44,7 +46,8 @@ class BadValue(BootdError):
     code = "bad-value"
 
     def __init__(self, field: str, value: str, expected: str) -> None:
-        super().__init__(f"{field}: {value!r} is not {expected}")
+        shown = value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
+        super().__init__(f"{field}: {shown!r} is not {expected}")
         self.field, self.value, self.expected = field, value, expected
 
 

@@ -22,6 +22,8 @@ SETTING_VALUES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+_LOADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}\Z")
+
 
 def check_name(kind: str, text: str) -> str:
     """Return *text* if it can name a record, in file names and URLs too; raises `BadValue`."""
@@ -39,6 +41,8 @@ def check_setting(key: str, value: str) -> None:
     allowed = SETTING_VALUES.get(key)
     if allowed is not None and value not in allowed:
         raise BadValue(f"setting {key}", value, "one of " + ", ".join(allowed))
+    if key == "loader" and (not _LOADER.match(value) or ".." in value):
+        raise BadValue("setting loader", value, "a file name below tftp.root or a loader folder")
 
 
 def check_device(text: str) -> str:

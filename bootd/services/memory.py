@@ -13,7 +13,8 @@ from bootd.model import ImageFile, MemoryImage, Target, TargetKind, check_name
 from bootd.services.shelf import Shelf, Source
 from bootd.store import Reads, Store
 
-MAX_CMDLINE = 2047  # octets; COMMAND_LINE_SIZE of x86 with its NUL
+# octets; COMMAND_LINE_SIZE of x86 with its NUL, less what bootd adds: node, image, token, initrds
+MAX_CMDLINE = 2047 - 400
 _HEAD = 4096
 
 Progress = Callable[[str, int, int], None]  # file name, octets done, octets in all

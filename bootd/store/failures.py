@@ -30,7 +30,9 @@ def translate(path: str, error: sqlite3.Error) -> BootdError:
         case sqlite3.SQLITE_CORRUPT:
             return StoreFailed(f"{path} is damaged ({error}): restore it from a copy")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return StoreFailed(f"no permission to write {path}: use sudo, or act as the user who owns it")
+            return StoreFailed(
+                f"no permission to write {path}, or a disk that is read-only: use sudo, or act as its owner"
+            )
         case sqlite3.SQLITE_CANTOPEN:
-            return StoreFailed(f"cannot open {path}: no permission, or its folder is gone")
+            return StoreFailed(f"cannot open {path}: no permission (use sudo), or its folder is gone")
     return StoreFailed(f"{path}: {error}")

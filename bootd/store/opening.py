@@ -63,14 +63,14 @@ def _create(path: Path) -> None:
         if not path.parent.is_dir():  # else another process made it just now
             raise StoreFailed(f"cannot create {path}: {path.parent} is not a folder") from None
     except OSError as error:
-        raise StoreFailed(f"cannot create {path}: {error.strerror}") from error
+        raise _cannot_create(path, error) from error
     try:
         # O_EXCL: opening and closing an existing database would drop the locks this process has on it
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _MODE)
     except FileExistsError:
         return
     except OSError as error:
-        raise StoreFailed(f"cannot create {path}: {error.strerror}") from error
+        raise _cannot_create(path, error) from error
     try:
         os.fchmod(descriptor, _MODE)
         if os.geteuid() == 0:
@@ -78,6 +78,11 @@ def _create(path: Path) -> None:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
     finally:
         os.close(descriptor)
+
+
+def _cannot_create(path: Path, error: OSError) -> StoreFailed:
+    denied = "; use sudo, or act as the user who owns it" if isinstance(error, PermissionError) else ""
+    return StoreFailed(f"cannot create {path}: {error.strerror}{denied}")
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:

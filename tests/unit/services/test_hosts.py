@@ -77,6 +77,8 @@ def test_a_uuid_belongs_to_one_host(store: Store) -> None:
         HostEdit("x", "52:54:00:00:00:01", add_groups=("a,b",)),
         HostEdit("x", "52:54:00:00:00:01", settings={"ipxe": "maybe"}),
         HostEdit("x", "52:54:00:00:00:01", settings={"mac": "x"}),
+        HostEdit("x", "52:54:00:00:00:01", settings={"loader": "two words.efi"}),
+        HostEdit("x", "52:54:00:00:00:01", settings={"loader": "../up.efi"}),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(store: Store, edit: HostEdit) -> None:
