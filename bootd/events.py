@@ -14,6 +14,7 @@ class Event:
 
     name: ClassVar[str]
     level: ClassVar[str] = "info"  # debug | info | warning | error
+    by_anyone: ClassVar[bool] = False  # any stranger can cause it, without end: the log takes only so many
     mac: str = ""  # canonical text; "" where nobody knows
     host: str = ""  # name in the host table; "" for an unknown machine
 
@@ -71,6 +72,7 @@ class UnknownMachine(Reasoned):
     """
 
     name: ClassVar[str] = "dhcp.unknown_machine"
+    by_anyone: ClassVar[bool] = True
     arch: str
     why: str = "unknown-machine"
 
@@ -168,6 +170,7 @@ class ScriptRefused(Reasoned):
     """
 
     name: ClassVar[str] = "http.script_refused"
+    by_anyone: ClassVar[bool] = True
     client: str
 
 
@@ -216,6 +219,7 @@ class NodeReportRefused(Reasoned):
 
     name: ClassVar[str] = "node.report_refused"
     level: ClassVar[str] = "warning"
+    by_anyone: ClassVar[bool] = True
     client: str
 
 
@@ -306,6 +310,19 @@ class ProblemCleared(Event):
 
     name: ClassVar[str] = "service.problem_cleared"
     topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinesLeftOut(Event):
+    """One kind of event came so often that the log was spared the rest; all were counted.
+
+    Somebody floods the network or tries names: the lines before say from where, ``bootd status`` how many.
+    """
+
+    name: ClassVar[str] = "service.lines_left_out"
+    level: ClassVar[str] = "warning"
+    kind: str  # name of the event
+    lines: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from bootd.events import Event, ProblemCleared, ProblemFound
+from bootd.events import Event, LinesLeftOut, ProblemCleared, ProblemFound
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -16,6 +18,9 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _LOG = logging.getLogger("bootd")
+
+# Of what any stranger can cause, the log takes so many lines of one kind in so long
+LINES, IN_S = 100, 10.0
 
 Listener = Callable[[Event], None]
 
@@ -26,13 +31,23 @@ class Emit(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
+@dataclass(slots=True)
+class _Share:
+    """What one kind of event had of the log."""
+
+    began_at: float  # monotonic
+    asked: int = 0  # lines since
+
+
 class Telemetry:
     """Counts events by name and reason, logs them as JSON lines, passes them on."""
 
-    def __init__(self, *, level: str = "info") -> None:
+    def __init__(self, *, level: str = "info", monotonic: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self._listeners: list[Listener] = []
         self._threshold = _LEVELS[level]
+        self._monotonic = monotonic
+        self._shares: dict[str, _Share] = {}  # by name of the event
 
     def listen(self, listener: Listener) -> None:
         """Hand every later event to *listener*, on the caller's thread; it must be quick and not raise."""
@@ -44,8 +59,19 @@ class Telemetry:
         for listener in self._listeners:
             listener(event)
         level = _LEVELS[event.level]
-        if level >= self._threshold:
+        if level >= self._threshold and (not event.by_anyone or self._has_room(event.name)):
             _LOG.log(level, "%s", as_json(event))
+
+    def _has_room(self, name: str) -> bool:
+        """Take a line of the log for the event *name*; False where it has had its share."""
+        now, share = self._monotonic(), self._shares.get(name)
+        if share is None or now - share.began_at >= IN_S:
+            left_out = share.asked - LINES if share is not None else 0
+            share = self._shares[name] = _Share(now)
+            if left_out > 0:
+                self.emit(LinesLeftOut(kind=name, lines=left_out))
+        share.asked += 1
+        return share.asked <= LINES
 
     def by_name(self) -> dict[str, dict[str, int]]:
         """Return the counts as ``{event: {reason or "": count}}``, for people and for JSON."""

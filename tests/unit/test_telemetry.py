@@ -15,7 +15,7 @@ from bootd.events import (
     ServiceStopped,
     UnknownMachine,
 )
-from bootd.telemetry import Problems, Telemetry, as_json
+from bootd.telemetry import IN_S, LINES, Problems, Telemetry, as_json
 
 MAC = "52:54:00:00:00:01"
 DROPPED = PacketDropped(protocol="dhcp", why="short", source="10.0.0.9")  # debug
@@ -41,6 +41,25 @@ def test_level_chooses_what_is_logged_and_not_what_is_counted(
         telemetry.emit(event)
     assert [json.loads(record.message)["event"] for record in caplog.records] == logged
     assert sum(telemetry.counts.values()) == 3
+
+
+def test_flood_of_strangers_is_counted_and_mostly_left_out_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "bootd")
+    now = [0.0]
+    telemetry = Telemetry(monotonic=lambda: now[0])
+    for number in range(10_000):
+        telemetry.emit(UnknownMachine(mac=number.to_bytes(6, "big").hex(":"), arch="x86-bios"))
+    telemetry.emit(STOPPED)
+    assert len(caplog.records) == LINES + 1
+    now[0] = IN_S
+    telemetry.emit(UnknownMachine(mac=MAC, arch="x86-bios"))
+    assert [json.loads(record.message) for record in caplog.records[-2:]] == [
+        {"event": "service.lines_left_out", "kind": "dhcp.unknown_machine", "lines": 10_000 - LINES},
+        {"event": "dhcp.unknown_machine", "mac": MAC, "arch": "x86-bios", "why": "unknown-machine"},
+    ]
+    assert telemetry.counts["dhcp.unknown_machine", "unknown-machine"] == 10_001
 
 
 def test_counts_are_kept_by_name_and_reason() -> None:
