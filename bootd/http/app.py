@@ -13,7 +13,7 @@ from bootd.telemetry import Emit
 KEEP_ALIVE_S = 60.0  # also how long the head of a request may take to arrive
 BODY_S = 10.0  # how long its body may take
 _FORM_SIZE = 64 * 1024  # octets of a POST
-_SHUTDOWN_S = 3.0  # for transfers that run when bootd is told to stop
+_SHUTDOWN_S = 1.5  # aiohttp waits it out twice for transfers that run when bootd is told to stop
 
 
 def routes(app: web.Application) -> None:

@@ -1,6 +1,7 @@
 """What a machine's deeds prove: that it came further, and that a one-shot order was carried out."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from bootd.boot.attempt import Attempts
 from bootd.boot.loops import LoopGuard
@@ -18,6 +19,8 @@ from bootd.model import Override, TargetKind
 from bootd.telemetry import Emit
 
 _ATTEMPTS = 4096  # under way at one time; the oldest is forgotten first
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 UseUp = Callable[[int, str], None]  # id of the override, what proved it
 
@@ -48,6 +51,7 @@ class Evidence:
         self._emit = emit
         self._monotonic = monotonic
         self._fetched: dict[str, set[str]] = {}  # attempt -> paths that went out whole
+        self._named: dict[int, set[frozenset[str]]] = {}  # override -> versions of its image in scripts
 
     def take(self, event: Event) -> None:
         """Draw the conclusions of *event*."""
@@ -68,8 +72,12 @@ class Evidence:
         if not event.answer.startswith("diagnose"):
             self._note(event.mac, event.host, event.answer)
         override = self._override(event.host, event.override)
-        is_local = override is not None and override.target.kind is TargetKind.LOCAL
-        if override is not None and is_local and event.dialect != "ipxe":
+        if override is None:
+            return
+        if override.target.kind is not TargetKind.LOCAL:
+            self._named.setdefault(override.id, set()).update(self._versions_of(override))
+            _forget_oldest(self._named)
+        elif event.dialect != "ipxe":
             self._use_up(override.id, "the machine fetched its local boot script")
 
     def _went(self, event: LocalBootStarted) -> None:
@@ -87,12 +95,17 @@ class Evidence:
             return
         fetched = self._fetched.setdefault(event.attempt, set())
         fetched.add(event.path)
-        image = self._snapshot().memory_images.get(override.target.name)
-        if image is not None and fetched >= {file.path for file in image.files}:
+        # the image may have been replaced while the machine fetched what its script names
+        versions = self._versions_of(override) | self._named.get(override.id, set())
+        if any(fetched >= version for version in versions):
             del self._fetched[event.attempt]
             self._use_up(override.id, "every file of the image was fetched")
-        while len(self._fetched) > _ATTEMPTS:
-            del self._fetched[next(iter(self._fetched))]
+        _forget_oldest(self._fetched)
+
+    def _versions_of(self, override: Override) -> set[frozenset[str]]:
+        """Return the files of the image that *override* names now; none where it is gone."""
+        image = self._snapshot().memory_images.get(override.target.name)
+        return {frozenset(file.path for file in image.files)} if image is not None else set()
 
     def _override(self, host: str, override: int | None) -> Override | None:
         """Return the order *override* of *host* if it still stands."""
@@ -109,3 +122,8 @@ class Evidence:
         times = self._loops.note(mac, answer, self._monotonic())
         if times == self._snapshot().policy.repeat_limit:
             self._emit(LoopSuspected(mac=mac, host=host, answer=answer, repeats=times))
+
+
+def _forget_oldest(table: dict[_Key, set[_Value]]) -> None:
+    while len(table) > _ATTEMPTS:
+        del table[next(iter(table))]

@@ -180,6 +180,15 @@ def test_report_of_a_node_without_an_order_uses_nothing_up() -> None:
     assert scene.used == []
 
 
+def test_image_replaced_while_a_machine_fetches_it_is_booted_all_the_same() -> None:
+    scene = Scene()
+    scene.take(script(), scene.fetched(KERNEL))
+    newer = Changes(2, memory_images={"debian": an_image(digest="cd")})
+    scene.snapshot = apply_changes(scene.snapshot, newer)
+    scene.take(scene.fetched(INITRD))
+    assert scene.used == [(ORDER, "every file of the image was fetched")]
+
+
 def test_files_of_an_image_that_is_gone_prove_nothing() -> None:
     scene = Scene("memory:removed")
     scene.take(scene.fetched(KERNEL), scene.fetched(INITRD))
