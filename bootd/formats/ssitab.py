@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from bootd.formats.fields import Checker, Row, default_name
 from bootd.model import Host
 
-HEADER = "# MAC  IP  NODE-NUMBER  LOCAL-BOOT  [BOOT-DEVICE]  [key=value ...]\n"
 PARKED = "boot-device"  # setting that keeps the device of a node that does not boot from it
 
 _TRUE, _FALSE = ("yes", "y", "1"), ("no", "n", "0")
@@ -21,7 +20,9 @@ _BLANK = " \t\r\f\v"
 _PIECE = re.compile(r'[ \t\r\f\v]*((?:[^ \t\r\f\v"#]|"(?:[^"\\]|\\.)*")+)')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _FIELDS = ("name", "role", "groups")  # keys that are fields of their own, in the order they are written
-_WIDTHS = (17, 15, 5, 3)
+_WIDTHS = (17, 15, 5, 10, 11)
+_HEADINGS = ("# MAC", "IP", "NODE", "LOCAL-BOOT", "BOOT-DEVICE", "facts")
+HEADER = "  ".join(word.ljust(width) for word, width in zip(_HEADINGS, (*_WIDTHS, 0), strict=True)) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +191,9 @@ def _words(host: Host) -> tuple[list[str], dict[str, str]]:
 
 def _write(host: Host) -> str:
     columns, pairs = _words(host)
-    padded = [word.ljust(width) for word, width in zip(columns, _WIDTHS, strict=False)]
-    return "  ".join([*padded, *columns[4:], *pairs.values()]).rstrip(_BLANK)
+    columns += [""] * (len(_WIDTHS) - len(columns))  # a machine without a device keeps the column
+    padded = [word.ljust(width) for word, width in zip(columns, _WIDTHS, strict=True)]
+    return "  ".join([*padded, " ".join(pairs.values())]).rstrip(_BLANK)
 
 
 def _rewrite(host: Host, known: Host, line: Line) -> str:

@@ -189,3 +189,12 @@ def test_an_import_of_some_hosts_leaves_the_lines_of_the_others() -> None:
     assert [host.ip for host in hosts_of(joined)] == ["10.0.0.1", "10.0.0.22"]
     assert joined.startswith("# the small cluster\n")
     assert joined.endswith(new)
+
+
+def test_a_table_without_a_layout_is_written_in_columns_under_their_names() -> None:
+    hosts = [a_host(1), a_host(12, name="x", local_boot="/dev/sda1", role=Role.MESH)]
+    header, first, second = ssitab.format_hosts(hosts).splitlines()
+    assert header.split() == ["#", "MAC", "IP", "NODE", "LOCAL-BOOT", "BOOT-DEVICE", "facts"]
+    assert first[header.index("NODE") :].split() == ["1", "no"]
+    assert second[header.index("BOOT-DEVICE") :].startswith("/dev/sda1 ")
+    assert second[header.index("facts") :] == "name=x role=mesh"
