@@ -10,6 +10,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.errors import BadValue, NotFound
+from bootd.formats.fields import nearest
 from netboot.arch import BY_NAME, Architecture
 from netboot.errors import LocalError
 from netboot.hwaddr import parse_mac
@@ -89,26 +90,36 @@ def _mac(snapshot: "Snapshot", machine: str) -> str:
     try:
         return parse_mac(machine)
     except LocalError:
-        raise NotFound("host", machine, "give a name of `bootd hosts list` or a MAC address") from None
+        hint = nearest(machine, snapshot.hosts).removeprefix("; ")
+        raise NotFound(
+            "host", machine, hint or "give a name of `bootd hosts list` or a MAC address"
+        ) from None
 
 
 def _server(site: Site) -> "ServerFacts":
-    """Return how clients reach this server, or 0.0.0.0 where no interface is up here."""
+    """Return how clients reach this server, or 0.0.0.0 where no interface is up here.
+
+    A daemon that runs is asked first: it may live in another network namespace than we.
+    """
     from bootd.boot.offer import ServerFacts, http_base
+    from bootd.cli.admin import ask
     from bootd.errors import BootdError
     from bootd.listeners.reach import Reach
 
     config = site.config
-    port = config["http.port"]
+    port, address = config["http.port"], config["server.address"]
+    if not address:
+        served = (ask(site.data_dir, "/api/v1/status") or {}).get("interfaces")
+        address = served[0]["address"] if served else ""
     try:
         reach = Reach(
             config["server.interfaces"],
             http_port=port,
-            address=config["server.address"],
+            address=address,
             tftp_server=config["tftp.server"],
         )
     except BootdError:
-        address = config["server.address"] or "0.0.0.0"
+        address = address or "0.0.0.0"
         tftp_server = socket.inet_aton(config["tftp.server"] or address)
         return ServerFacts(address, socket.inet_aton(address), http_base(address, port), tftp_server)
     return reach.facts()[0]
@@ -171,5 +182,5 @@ def _show(found: "Explanation", script: str) -> None:
         click.echo(f"  {'answer' if number == 0 else '':<7} {step.asks}: {step.answer}")
     if not found.host:
         click.echo(f"  yours?  bootd hosts add NAME --mac {found.mac}")
-    for number, line in enumerate(script.splitlines()):
+    for number, line in enumerate(script.rstrip().splitlines()):
         click.echo(f"  {'script' if number == 0 else '':<7} {line}")

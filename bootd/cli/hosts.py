@@ -30,7 +30,8 @@ def hosts() -> None:
 
 
 def _nodes(required: bool = True) -> Callable[[F], F]:
-    return click.argument("nodes", metavar="NODESET", required=required, shell_complete=suggest.node_set)
+    metavar = "NODESET" if required else "[NODESET]"
+    return click.argument("nodes", metavar=metavar, required=required, shell_complete=suggest.node_set)
 
 
 def _json(command: F) -> F:

@@ -11,6 +11,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site
 from bootd.errors import NotFound
+from bootd.formats.fields import nearest
 from netboot.errors import LocalError
 from netboot.hwaddr import parse_mac
 
@@ -55,7 +56,10 @@ def _who(store: "Store", machine: str) -> tuple[str, str | None]:
     try:
         return parse_mac(machine), None
     except LocalError:
-        raise NotFound("host", machine, "give a name of `bootd hosts list` or a MAC address") from None
+        hint = nearest(machine, [each.name for each in store.hosts()]).removeprefix("; ")
+        raise NotFound(
+            "host", machine, hint or "give a name of `bootd hosts list` or a MAC address"
+        ) from None
 
 
 def _show(boot: "Boot", as_json: bool) -> None:

@@ -132,3 +132,18 @@ def test_loaders_on_another_server_are_named_there_even_where_no_interface_is_se
     site.config.write_text(text)
     [step] = site.good("explain", "node1", "--stage", "rom", "--json").json["steps"]
     assert step["answer"] == "undionly.kpxe by TFTP from 10.0.0.3"
+
+
+def test_a_daemon_that_runs_is_asked_for_its_address(site: Bootd, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = {"interfaces": [{"name": "eth0", "address": "10.99.0.2", "index": 2}]}
+    monkeypatch.setattr("bootd.cli.admin.ask", lambda data_dir, path: running)
+    site.config.write_text(site.config.read_text().replace('address = "10.0.0.2"\n', ""))
+    assert "by TFTP from 10.99.0.2" in site.good("explain", "node1").out
+
+
+def test_a_name_that_is_nearly_right_is_suggested(site: Bootd) -> None:
+    assert site("explain", "nodee1").err == "bootd: no host 'nodee1'; did you mean node1?\n"
+
+
+def test_nothing_follows_the_last_line_of_the_script(site: Bootd) -> None:
+    assert [line for line in site.good("explain", "node1").out.splitlines() if not line.strip()] == []

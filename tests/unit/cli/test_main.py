@@ -198,3 +198,10 @@ def test_shell_completes_commands_and_hosts(bootd: Bootd, words: str, found: str
         check=False,
     )
     assert done.stdout == f"plain,{found}\n"
+
+
+def test_a_command_that_is_nearly_right_is_suggested(bootd: Bootd) -> None:
+    ended = bootd("host", "list")
+    assert ended.status == 2
+    assert "No such command 'host'; did you mean hosts?" in ended.err
+    assert "did you mean" not in bootd("zzz").err
