@@ -292,6 +292,7 @@ class PrivilegesKept(Event):
     name: ClassVar[str] = "service.privileges_kept"
     level: ClassVar[str] = "warning"
     user: str
+    why: str = "there is no such user: bootd stays root"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,8 +44,12 @@ class ForPeople(logging.Formatter):
         fields = json.loads(record.getMessage())
         event, host, mac = fields.pop("event"), fields.pop("host", ""), fields.pop("mac", "")
         who = f" {host or mac}" if host or mac else ""
-        rest = "  ".join(f"{key}={value}" for key, value in fields.items())
+        rest = "  ".join(f"{key}={_short(value)}" for key, value in fields.items())
         return f"{self.formatTime(record, '%H:%M:%S')}  {event:<28}{who}  {rest}"
+
+
+def _short(value: object) -> object:
+    return f"{value:.3f}" if isinstance(value, float) else value
 
 
 class AsJson(logging.Formatter):

@@ -83,7 +83,7 @@ def _show(report: Mapping[str, Any], most: int | None) -> None:
                 click.echo(f"{'ignored' if name == 'dhcp.ignored' else 'dropped':<9} {row}")
     click.echo(
         f"hosts     {report['hosts']}, {report['assigned']} assigned, {report['once']} once;"
-        f" {report['memory_images']} memory images"
+        f" {report['memory_images']} memory image{'s' if report['memory_images'] != 1 else ''}"
     )
     _list(
         "machine",

@@ -146,9 +146,10 @@ def remove(
             find(change, name)
             hosts = users(change, name, clock())
             if hosts and not force:
+                boot = "boots" if len(hosts) == 1 else "boot"
                 raise Refused(
-                    f"memory image {name!r} is what {', '.join(hosts)} boot: give them something else first,"
-                    " or use --force"
+                    f"memory image {name!r} is what {', '.join(hosts)} {boot}: "
+                    "give them something else first, or use --force"
                 )
             change.remove_memory_image(name)
         shelf.empty()

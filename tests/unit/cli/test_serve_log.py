@@ -4,7 +4,7 @@ import json
 import logging
 
 from bootd.cli.serve import AsJson, ForPeople
-from bootd.events import LoopSuspected, ServiceStopped
+from bootd.events import LoopSuspected, ServiceStarted, ServiceStopped
 from bootd.telemetry import as_json
 
 LOOPS = LoopSuspected(mac="52:54:00:00:00:01", host="node1", answer="memory:debian", repeats=3)
@@ -32,3 +32,10 @@ def test_line_for_people_names_the_host_before_its_address() -> None:
 def test_line_for_people_of_nobody_has_no_gap_for_a_name() -> None:
     line = ForPeople().format(record(as_json(ServiceStopped(why="SIGTERM")), logging.INFO))
     assert line.split()[1:] == ["service.stopped", "why=SIGTERM"]
+
+
+def test_line_for_people_has_seconds_in_thousandths() -> None:
+    line = ForPeople().format(
+        record(as_json(ServiceStarted(listening="HTTP 8080", seconds=0.0468879369991555)))
+    )
+    assert line.endswith("  seconds=0.047")
