@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -73,6 +74,15 @@ def _plain(value: Any) -> str:
 def is_terminal() -> bool:
     """Tell whether a person is looking."""
     return sys.stdout.isatty()
+
+
+def program() -> str:
+    """Return what to type for bootd in this shell: how it was called, where PATH does not lead to it."""
+    called = sys.argv[0]
+    if Path(called).name != "bootd":  # python -m bootd, pytest
+        return "bootd"
+    found = shutil.which("bootd")
+    return "bootd" if found and Path(called).exists() and Path(called).samefile(found) else called
 
 
 def cache_dir() -> Path:

@@ -1,5 +1,6 @@
 """``bootd lab demo``: two machines boot over the network while you watch."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bootd.cli.context import cache_dir
+from bootd.cli.context import cache_dir, program
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,11 +28,16 @@ def demo(keep: bool, timeout: float, name: str) -> int:
     """Boot a BIOS and a UEFI machine over the network, each step with its time and bytes."""
     from bootd.lab import Lab, needs
     from bootd.lab.demo import NODES, SETTINGS, boot_and_watch, furnish
+    from bootd.lab.errors import LabError
 
     needs.check()
     names = [spec.name for spec in NODES]
     tear_down_on_signals()
     lab = Lab(name)
+    if lab.maker is not None:
+        raise LabError(
+            f"the lab {name!r} is in use by process {lab.maker.pid}: wait for it, or choose another --name"
+        )
     if lab.run.path.exists() or lab.network.exists:
         click.echo(f"taking down the lab {name!r} of an earlier run")
         lab.down()
@@ -99,9 +105,15 @@ def _print_next(lab: "Lab", keep: bool) -> None:
     if keep:
         click.echo(next_commands(lab, list(lab.state().nodes)))
         return
-    click.echo("  bootd lab demo --keep      # the same, and the lab stays up")
-    click.echo("  bootd lab up               # a lab of your own; it prints how to go on")
-    click.echo("  bootd serve                # on this machine's own network")
+    me = program()
+    click.echo(
+        _aligned(
+            *_root_shell(),
+            (f"{me} lab demo --keep", "the same, and the lab stays up"),
+            (f"{me} lab up", "a lab of your own; it prints how to go on"),
+            (f"{me} serve", "on this machine's own network"),
+        )
+    )
 
 
 def tear_down_on_signals() -> None:
@@ -112,15 +124,26 @@ def tear_down_on_signals() -> None:
 
 def next_commands(made: "Lab", nodes: list[str]) -> str:
     """Return what to type next in a lab that is up."""
-    first = nodes[0] if nodes else "NODE"
-    rows = (
+    me, first = program(), nodes[0] if nodes else "NODE"
+    return _aligned(
+        *_root_shell(),
         (f"export BOOTD_CONFIG={made.config}", "bootd's commands now speak of this lab"),
-        (f"bootd boot {','.join(nodes) or first} memory:hello", "decide what they boot"),
-        (f"bootd explain {first}", "and why"),
-        (f"bootd lab boot {' '.join(nodes) or first} --follow", "press the buttons and watch"),
-        (f"bootd lab console {first}", "its screen and keyboard; Ctrl-] leaves"),
-        (f"bootd trace {first}", "what it did"),
-        (f"bootd lab down --name {made.name}", "take everything away"),
+        (f"{me} boot {','.join(nodes) or first} memory:hello", "decide what they boot"),
+        (f"{me} explain {first}", "and why"),
+        (f"{me} lab boot {' '.join(nodes) or first} --follow", "press the buttons and watch"),
+        (f"{me} lab console {first}", "its screen and keyboard; Ctrl-] leaves"),
+        (f"{me} trace {first}", "what it did"),
+        (f"{me} lab down --name {made.name}", "take everything away"),
     )
+
+
+def _root_shell() -> tuple[tuple[str, str], ...]:
+    """Return the row for people who came by sudo: it would not pass $BOOTD_CONFIG on."""
+    return (
+        (("sudo -s", "the lab belongs to root, and so do its commands"),) if "SUDO_USER" in os.environ else ()
+    )
+
+
+def _aligned(*rows: tuple[str, str]) -> str:
     width = max(len(command) for command, _ in rows)
     return "\n".join(f"  {command:<{width}}  # {why}" for command, why in rows)

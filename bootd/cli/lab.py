@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bootd.cli.context import cache_dir, print_json
+from bootd.cli import suggest
+from bootd.cli.context import cache_dir, print_json, program
 from bootd.cli.demo import demo, next_commands, tear_down_on_signals
 
 if TYPE_CHECKING:
@@ -75,17 +76,26 @@ def down(name: str | None, everything: bool) -> None:
 def status(name: str | None, as_json: bool) -> None:
     """Show the labs, their servers and machines."""
     from bootd.lab import Lab, labs
+    from bootd.lab.needs import check_root
 
-    found = [_status(Lab(each)) for each in ([name] if name else labs())]
+    wanted = [name] if name else labs()
+    if wanted:
+        check_root()
+    found = [_status(Lab(each)) for each in wanted]
     if as_json:
         print_json(found)
         return
     if not found:
-        click.echo("no lab is up; start one: bootd lab up")
+        click.echo(f"no lab is up; start one: {program()} lab up")
     for row in found:
-        click.echo(f"{row['name']}: {row['servers']}, loss {row['loss']} %, BOOTD_CONFIG={row['config']}")
+        click.echo(f"{row['name']}: {_servers(row)}, BOOTD_CONFIG={row['config']}")
         for node in row["nodes"]:
             click.echo("  {name:<12} {kind:<11} {mac}  {power:<8} {console_log}".format(**node))
+
+
+def _servers(row: dict[str, Any]) -> str:
+    words = [f"{name} {state}" for name, state in row["servers"].items()]
+    return ", ".join([*words, f"{row['loss']:g} % of frames lost"] if row["loss"] else words) or "no servers"
 
 
 def _status(each: "Lab") -> dict[str, Any]:
@@ -109,7 +119,7 @@ def _status(each: "Lab") -> dict[str, Any]:
 
 
 @lab.command()
-@click.argument("nodes", nargs=-1, required=True)
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...", shell_complete=suggest.lab_node)
 @_name
 @click.option("--follow", is_flag=True, help="Show each step until they report in.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds to follow.")
@@ -117,15 +127,17 @@ def boot(nodes: tuple[str, ...], name: str | None, follow: bool, timeout: float)
     """Power NODE… on, or reset those that are on."""
     from bootd.cli.demo import print_step, print_troubles
     from bootd.lab.demo import boot_and_watch
+    from bootd.lab.needs import check_root
 
     each = _lab(name)
     names = [part for word in nodes for part in word.split(",") if part]
     for node in names:
         each.node(node)  # all of them are there before the first is touched
+    check_root()
     if not follow:
         for node in names:
             each.boot(node)
-            click.echo(f"{node}: starting; bootd lab console {node}")
+            click.echo(f"{node}: starting; to watch: {program()} lab console {node}")
         return 0
     outcome = boot_and_watch(each, names, print_step(names), patience_s=timeout)
     if not outcome.all_arrived:
@@ -135,15 +147,17 @@ def boot(nodes: tuple[str, ...], name: str | None, follow: bool, timeout: float)
 
 
 @lab.command()
-@click.argument("node")
+@click.argument("node", shell_complete=suggest.lab_node)
 @_name
 @click.option("--log", "only_log", is_flag=True, help="Print what it wrote so far and end.")
 def console(node: str, name: str | None, only_log: bool) -> None:
     """Join this terminal to NODE's serial console; Ctrl-] leaves it."""
     from bootd.lab.console import attach, clean
+    from bootd.lab.needs import check_root
 
     each = _lab(name)
     places = each.places(each.node(node).spec.name)
+    check_root()
     if only_log:
         text = places.console_log.read_text(errors="replace") if places.console_log.exists() else ""
         click.echo("\n".join(clean(line) for line in text.split("\n")))

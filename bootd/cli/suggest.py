@@ -33,6 +33,18 @@ def _from_store(words: Callable[[Store], list[str]]) -> Complete:
     return complete
 
 
+def lab_node(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the machines of the labs that are up."""
+    from bootd.lab import Lab, labs
+
+    try:
+        wanted = ctx.params.get("name")
+        found = [node for name in ([wanted] if wanted else labs()) for node in Lab(name).state().nodes]
+    except Exception:  # noqa: BLE001  a message would land in the middle of the command line
+        return []
+    return [CompletionItem(word) for word in dict.fromkeys(found) if word.startswith(incomplete)]
+
+
 def _node_sets(store: Store) -> list[str]:
     hosts = store.hosts()
     roles = {f"@role:{host.role}" for host in hosts if host.role}

@@ -113,6 +113,7 @@ def attach(path: Path) -> None:
         finally:
             if saved is not None:
                 termios.tcsetattr(keyboard, termios.TCSADRAIN, saved)
+                os.write(sys.stdout.fileno(), b"\n")  # the shell's prompt gets a line of its own
 
 
 def _pump(sock: socket.socket, keyboard: int, screen: int) -> None:

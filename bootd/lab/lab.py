@@ -12,6 +12,7 @@ Everything a lab is made of is in its run folder, so another process can go on w
 it, or take it down after the first was killed.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -50,6 +51,15 @@ class Lab:
     def data_dir(self) -> Path:
         return self.run.path / "data"
 
+    @property
+    def maker(self) -> Process | None:
+        """The command that put the lab up, while it still runs."""
+        try:
+            found = self.run.load().maker
+        except (LabError, ValueError):
+            return None
+        return found if found is not None and found.alive else None
+
     def log(self, server: str) -> Path:
         """Return the log of ``site`` or ``bootd``."""
         return self.run.path / f"{server}.log"
@@ -63,6 +73,7 @@ class Lab:
             )
         if not socket_path_fits(self.run.path / ("x" * 40)):
             raise LabError(f"{self.run.path}: too long a path for sockets; choose a shorter folder")
+        self._claim()
         try:
             self._build(config_extra)
         except BaseException:
@@ -70,9 +81,14 @@ class Lab:
             raise
         return self
 
-    def _build(self, config_extra: str) -> None:
+    def _claim(self) -> None:
+        """Note ourselves as the maker; raises `LabError` where another was quicker."""
         with self.run.change() as state:
-            state.loss = self.loss
+            if state.maker is not None:
+                raise LabError(f"the lab {self.name!r} is being put up by another command")
+            state.maker, state.loss = processes.identify(os.getpid()), self.loss
+
+    def _build(self, config_extra: str) -> None:
         self.data_dir.mkdir(exist_ok=True)
         self.network.up()
         if self.loss > 0:

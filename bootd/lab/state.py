@@ -40,6 +40,7 @@ class State:
     loss: float = 0.0  # percent
     servers: dict[str, Process] = field(default_factory=dict)  # "site", "bootd"
     nodes: dict[str, Node] = field(default_factory=dict)
+    maker: Process | None = None  # the command that put it up; a demo's lives as long as its lab
 
 
 def check_lab_name(name: str) -> str:
@@ -103,14 +104,18 @@ def _from_json(document: dict[str, Any]) -> State:
         loss=document["loss"],
         servers={name: Process(**fields) for name, fields in document["servers"].items()},
         nodes={name: _node(fields) for name, fields in document["nodes"].items()},
+        maker=_process(document.get("maker")),
     )
 
 
 def _node(fields: dict[str, Any]) -> Node:
     spec = dict(fields["spec"])
-    process = fields["process"]
     return Node(
         spec=NodeSpec(**{**spec, "kind": Kind(spec["kind"])}),
         tap=fields["tap"],
-        process=Process(**process) if process else None,
+        process=_process(fields["process"]),
     )
+
+
+def _process(fields: dict[str, Any] | None) -> Process | None:
+    return Process(**fields) if fields else None

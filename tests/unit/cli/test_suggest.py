@@ -1,10 +1,15 @@
 """What the shell completes."""
 
+from pathlib import Path
+
 import click
 import pytest
 from click.shell_completion import ShellComplete
 
 from bootd.cli.main import bootd as command
+from bootd.lab import Lab
+from bootd.lab.machines import Kind, NodeSpec
+from bootd.lab.state import Node
 from tests.helpers.command import Bootd
 from tests.helpers.site import an_image
 
@@ -58,3 +63,14 @@ def test_every_command_of_ours_has_help_and_json_where_it_prints_data(bootd: Boo
             assert each.help, (noun, verb)
             options = {option for parameter in each.params for option in parameter.opts}
             assert verb not in {"list", "show", "diff", "import"} or "--json" in options, (noun, verb)
+
+
+def test_machines_of_the_lab_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab("one", root=tmp_path)
+    with lab.run.change() as state:
+        state.nodes["bios1"] = Node(NodeSpec("bios1", Kind.BIOS), "tap0")
+    monkeypatch.setattr("bootd.lab.labs", lambda: ["one"])
+    monkeypatch.setattr("bootd.lab.Lab", lambda name: lab)
+    assert completed(["lab", "boot"], "b") == ["bios1"]
+    assert completed(["lab", "console", "--name", "one"], "") == ["bios1"]
+    assert completed(["lab", "console"], "u") == []

@@ -1,5 +1,6 @@
 """The lab's commands, as far as they need no root."""
 
+import os
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bootd.cli.context import cache_dir
+from bootd.cli.context import cache_dir, program
 from bootd.cli.demo import print_step
 from bootd.cli.lab import next_commands
 from bootd.cli.main import run
 from bootd.lab import Lab
+from bootd.lab.process import Process, identify
 from bootd.model import Observation
 
 
@@ -30,6 +32,60 @@ def test_what_to_type_next_names_the_labs_configuration_and_machines(tmp_path: P
     assert "bootd boot a,b memory:hello" in text
     assert "bootd lab boot a b --follow" in text
     assert "bootd lab down --name one" in text
+
+
+def test_who_came_by_sudo_is_told_of_a_root_shell_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    assert "sudo -s" not in next_commands(Lab("one", root=tmp_path), [])
+    monkeypatch.setenv("SUDO_USER", "anna")
+    assert next_commands(Lab("one", root=tmp_path), []).startswith("  sudo -s ")
+
+
+def test_what_to_type_next_works_in_the_shell_it_is_printed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "bin/bootd"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(command), "lab", "up"])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert program() == str(command)
+    monkeypatch.setenv("PATH", str(command.parent))
+    assert program() == "bootd"
+    monkeypatch.setattr("sys.argv", ["/x/bootd/__main__.py"])
+    assert program() == "bootd"
+
+
+def test_a_demo_that_runs_is_not_taken_down_by_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = Lab("demo", root=tmp_path)
+    with lab.run.change() as state:
+        state.maker = identify(os.getpid())
+    monkeypatch.setattr("bootd.lab.needs.check", lambda: None)
+    monkeypatch.setattr("bootd.lab.Lab", lambda name: lab)
+    assert run(["lab", "demo"]) == 1
+    assert capsys.readouterr().err == (
+        f"bootd: the lab 'demo' is in use by process {os.getpid()}: wait for it, or choose another --name\n"
+    )
+    assert lab.run.exists
+
+
+def test_status_of_a_lab_is_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = Lab("one", root=tmp_path)
+    with lab.run.change() as state:
+        state.servers["site"], state.loss = Process(os.getpid(), 1), 5.0
+    monkeypatch.setattr("bootd.lab.needs.check_root", lambda: None)
+    monkeypatch.setattr("bootd.lab.Lab", lambda name: lab)
+    assert run(["lab", "status", "--name", "one"]) == 0
+    assert capsys.readouterr().out == (
+        f"one: site gone, 5 % of frames lost, BOOTD_CONFIG={tmp_path}/one/bootd.toml\n"
+    )
 
 
 def test_without_root_a_lab_is_refused_in_one_line(

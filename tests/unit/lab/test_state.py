@@ -1,14 +1,15 @@
 """A lab's state goes to disk and comes back whole; names that could leave the folder are refused."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bootd.errors import BadValue
-from bootd.lab import LabError
+from bootd.lab import Lab, LabError
 from bootd.lab.machines import Kind, NodeSpec
-from bootd.lab.process import Process
+from bootd.lab.process import Process, identify
 from bootd.lab.state import Node, RunFolder, State, names, socket_path_fits
 
 
@@ -19,7 +20,10 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         state.loss = 5.0
         state.servers["bootd"] = Process(1, 2)
         state.nodes["a"] = node
-    assert RunFolder(tmp_path, "one").load() == State(5.0, {"bootd": Process(1, 2)}, {"a": node})
+        state.maker = Process(3, 4)
+    assert RunFolder(tmp_path, "one").load() == State(
+        5.0, {"bootd": Process(1, 2)}, {"a": node}, Process(3, 4)
+    )
     assert names(tmp_path) == ["one"]
 
 
@@ -47,3 +51,15 @@ def test_a_name_that_is_no_part_of_a_namespace_name_is_refused(tmp_path: Path, n
 def test_a_socket_path_of_108_octets_is_too_long() -> None:
     assert socket_path_fits(Path("/" + "x" * 106))
     assert not socket_path_fits(Path("/" + "x" * 107))
+
+
+def test_a_lab_has_a_maker_for_as_long_as_that_process_lives(tmp_path: Path) -> None:
+    lab = Lab("one", root=tmp_path)
+    assert lab.maker is None
+    ours = identify(os.getpid())
+    with lab.run.change() as state:
+        state.maker = ours
+    assert lab.maker == ours
+    with lab.run.change() as state:
+        state.maker = Process(os.getpid(), 1)  # another process had this pid before us
+    assert lab.maker is None
