@@ -20,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bootd.lab import console, machines, needs, qmp, servers
+from bootd.drivers.power import qmp
+from bootd.lab import console, machines, needs, servers
 from bootd.lab import process as processes
 from bootd.lab.errors import LabError
 from bootd.lab.machines import NodeSpec, Places

@@ -1,7 +1,7 @@
-"""Power over a virtual machine: a small client of QEMU's machine protocol (QMP).
+"""A small client of QEMU's machine protocol (QMP).
 
-One connection a call: the lab's commands come from different processes, and QEMU
-serves one client at a time.
+One connection a call: orders come from different processes, and QEMU serves one
+client at a time.
 """
 
 import json
@@ -11,21 +11,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bootd.lab.errors import LabError
+from bootd.errors import BootdError
 
 TIMEOUT_S = 10.0
 
 
-class QmpError(LabError):
-    """QEMU refused a command, or does not answer."""
+class QmpError(BootdError):
+    """QEMU does not answer, or not in its protocol."""
 
-    code = "lab-qmp"
+    code = "qmp"
+
+
+class QmpRefused(QmpError):
+    """QEMU understood the command and says no."""
+
+    code = "qmp-refused"
 
 
 def execute(path: Path, command: str, **arguments: Any) -> Any:
     """Send one *command* to the machine behind the socket *path* and return its answer.
 
-    Raises `QmpError`. Events that arrive meanwhile are passed over.
+    Raises `QmpRefused`, or `QmpError`. Events that arrive meanwhile are passed over.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(TIMEOUT_S)
@@ -72,11 +78,24 @@ def _send(stream: Any, command: str, arguments: dict[str, Any]) -> None:
 def _receive(stream: Any, wanted: str) -> Any:
     """Return the value of *wanted* from the next message that has it."""
     while line := stream.readline():
-        message = json.loads(line)
+        message = _message(line)
         if wanted in message:
             return message[wanted]
         if "error" in message:
-            raise QmpError(f"QEMU refuses: {message['error'].get('desc', message['error'])}")
+            error = message["error"]
+            raise QmpRefused(
+                f"QEMU refuses: {error.get('desc', error) if isinstance(error, dict) else error}"
+            )
     if wanted == "return":
         return {}  # `quit` may close the connection before it answers
     raise QmpError("QEMU closed the connection without a word")
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise QmpError(f"no QEMU, or one cut off: {line[:80]!r}") from error
+    if not isinstance(message, dict):
+        raise QmpError(f"no QEMU: {line[:80]!r}")
+    return message

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bootd.lab import qmp
+from bootd.drivers.power import qmp
 
 GREETING = {"QMP": {"version": {}, "capabilities": []}}
 
@@ -61,7 +61,7 @@ def test_a_refusal_is_told_in_qemus_words(tmp_path: Path) -> None:
     answers = [{"error": {"class": "CommandNotFound", "desc": "The command nonsense has not been found"}}]
     with (
         a_qemu(tmp_path / "q", answers, []),
-        pytest.raises(qmp.QmpError, match="nonsense has not been found"),
+        pytest.raises(qmp.QmpRefused, match="nonsense has not been found"),
     ):
         qmp.execute(tmp_path / "q", "nonsense")
 
@@ -78,3 +78,21 @@ def test_a_machine_that_is_off_is_told_as_such(tmp_path: Path) -> None:
 
 def test_a_machine_that_ended_is_not_waited_for(tmp_path: Path) -> None:
     assert not qmp.wait_until_there(tmp_path / "none", lambda: False)
+
+
+@pytest.mark.parametrize("line", [b"SSH-2.0-OpenSSH\n", b"[]\n", b'{"QMP": \n', b""])
+def test_what_is_no_qemu_is_told_as_such(tmp_path: Path, line: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "q"))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(line)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(qmp.QmpError, match="QEMU"):
+            qmp.status(tmp_path / "q")
+        thread.join()

@@ -1,0 +1,1 @@
+"""Drivers: what bootd does to the world outside, each kind behind one interface."""
