@@ -31,7 +31,7 @@ endef
 
 ##@ Try it
 .PHONY: demo serve
-demo: lab-packages $(VENV)/.installed ## Boot a BIOS and a UEFI machine over the network, in a private virtual lab
+demo: lab-packages $(VENV)/.installed ## Boot a BIOS and a UEFI machine in a private virtual lab (KEEP=1: it stays up)
 	@$(SUDO) $(BIN)/bootd lab demo $(if $(KEEP),--keep)
 serve: serve-packages $(VENV)/.installed ## Answer machines on this host's interfaces (CONFIG=FILE for a configuration)
 	@$(SUDO) $(BIN)/bootd $(if $(CONFIG),--config $(CONFIG)) serve
@@ -63,7 +63,7 @@ golden: develop ## Rewrite the golden files; read the difference before you comm
 	git diff --stat tests/golden
 docs: develop ## Redraw the pages that are made from tables
 	$(BIN)/python -m tests.docs
-fuzz: develop ## Each fuzz target for SECONDS (default 60)
+fuzz: develop ## Each fuzz target for SECONDS_EACH seconds (default 60)
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
 bench: lab-packages bench-packages develop ## Figures: boots against dnsmasq + nginx, answers, start, memory
 	$(SUDO) $(BIN)/python -m tests.bench.run

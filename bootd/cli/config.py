@@ -16,7 +16,7 @@ def config() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @pass_site
 def check(site: Site, file: Path | None) -> None:
-    """Tell every mistake in FILE (default: the configuration in use), each with its line."""
+    """Tell every mistake in FILE, each with its line. Default: the configuration in use."""
     from bootd.config import load
 
     found = load(file or site.config_file)

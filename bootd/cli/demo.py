@@ -25,7 +25,7 @@ NAME = "demo"
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for the machines.")
 @click.option("--name", default=NAME, show_default=True, help="The lab's name.")
 def demo(keep: bool, timeout: float, name: str) -> int:
-    """Boot a BIOS and a UEFI machine over the network, each step with its time and bytes."""
+    """Boot a BIOS and a UEFI machine over the network. Each step has its time and bytes."""
     from bootd.lab import Lab, needs
     from bootd.lab.demo import NODES, SETTINGS, boot_and_watch, furnish
     from bootd.lab.errors import LabError

@@ -121,7 +121,7 @@ def set_(
     remove_groups: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Change the fields that are given, of every host in NODESET; the others stay."""
+    """Change the given fields of every host in NODESET. The others stay."""
     if no_local_boot and local_boot:
         raise click.UsageError("--local-boot and --no-local-boot contradict each other")
     local = "" if no_local_boot else local_boot
@@ -234,7 +234,7 @@ def show(site: Site, nodes: str, as_json: bool) -> None:
 @_json
 @pass_site
 def undo(site: Site, as_json: bool) -> None:
-    """Take back the newest change of the host table; again: the one before."""
+    """Take back the newest change of the host table. Again: the one before."""
     with site.open_store() as store:
         entries = service.undo(store, site.actor)
     poke(site.data_dir)

@@ -96,7 +96,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @pass_site
 def export(site: Site, nodes: str, format_name: str | None, output: Path | None) -> None:
-    """Print the table; ssitab keeps the comments and order of the last import."""
+    """Print the table. As ssitab, it keeps the comments and order of the last import."""
     chosen = find_format(format_name) if format_name else guess_format(output.name if output else "")
     with site.open_store() as store:
         text = service.export_table(store, chosen.name, nodes)
@@ -115,7 +115,7 @@ def export(site: Site, nodes: str, format_name: str | None, output: Path | None)
 @_json
 @pass_site
 def diff(site: Site, file: Path, format_name: str | None, as_json: bool) -> None:
-    """Say how the table would have to change to become what FILE says; write nothing."""
+    """Say what it takes to make the table what FILE says. Writes nothing."""
     with site.open_store() as store:
         plan = service.difference(store, _read(file, format_name))
     if as_json:
@@ -131,7 +131,7 @@ def diff(site: Site, file: Path, format_name: str | None, as_json: bool) -> None
 @click.option("--yes", is_flag=True, help="Do not ask before writing.")
 @pass_site
 def edit(site: Site, yes: bool) -> None:
-    """Edit the table as ssitab text in $VISUAL or $EDITOR; written all or nothing."""
+    """Edit the table as ssitab text in $VISUAL or $EDITOR. All or nothing is written."""
     with site.open_store() as store:
         expected = service.fingerprint(store.hosts())
         before = service.export_table(store)

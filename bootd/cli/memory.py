@@ -37,7 +37,7 @@ memory.add_command(build)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_site
 def add(site: Site, name: str, kernel: Path, initrds: tuple[Path, ...], cmdline: str, as_json: bool) -> None:
-    """Copy the files into the data folder under NAME, in place of an image of that name."""
+    """Copy the files into the data folder as image NAME. An older one of that name goes."""
     recipe = service.Recipe(name, kernel, initrds, cmdline)
     with site.open_store() as store, _bar([kernel, *initrds]) as progress:
         image = service.add(store, site.actor, site.data_dir, recipe, clock=utc_now, progress=progress)
@@ -114,7 +114,7 @@ def _plain(image: MemoryImage, used_by: list[str]) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_site
 def show(site: Site, name: str, as_json: bool) -> None:
-    """Show an image: its files with their digests, its command line, who boots it."""
+    """Show an image. Its files with their digests, its command line, who boots it."""
     with site.open_store() as store:
         image = service.find(store, name)
         used_by = service.users(store, name, utc_now())
@@ -148,7 +148,7 @@ def remove(site: Site, name: str, force: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_site
 def verify(site: Site, names: tuple[str, ...], as_json: bool) -> int:
-    """Read the files of images (default: all) again and compare their digests."""
+    """Read the files of images again and compare their digests. Default: all images."""
     with site.open_store() as store:
         chosen = names or tuple(image.name for image in store.memory_images())
         verdicts = {name: service.verify(store, site.data_dir, name) for name in chosen}

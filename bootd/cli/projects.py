@@ -89,7 +89,7 @@ def list_(site: Site, as_json: bool) -> None:
 @_json
 @pass_site
 def show(site: Site, name: str, as_json: bool) -> None:
-    """Show a project: its people, limits, images, bookings, and what was done to it."""
+    """Show a project. Its people, limits, images, bookings, and what was done to it."""
     with site.open_store() as store:
         project = service.named(store, name)
         images = service.images_of(store, name)
