@@ -1,6 +1,7 @@
 """The daemon: puts the rooms together, runs them in one TaskGroup, and takes them down again."""
 
 import asyncio
+import errno
 import signal
 import time
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bootd import privileges, systemd
 from bootd.attribution import Attribution
@@ -29,6 +31,7 @@ from bootd.events import (
     Event,
     InternalError,
     OverrideUsed,
+    PacketDropped,
     PrivilegesDropped,
     PrivilegesKept,
     ServiceStarted,
@@ -80,6 +83,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `BootdError` where it cannot start."""
+        asyncio.get_running_loop().set_exception_handler(self._unforeseen)
         async with AsyncExitStack() as stack:
             await self._start(stack)
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,6 +99,14 @@ class Daemon:
                 for task in running:
                     task.cancel()
         self._emit(ServiceStopped(why=self._why_stopped))
+
+    def _unforeseen(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Say what asyncio would log with a traceback: a flood of connections would fill the log."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            self._emit(PacketDropped(protocol="http", why="no-descriptor", source=""))
+        else:
+            self._emit(InternalError(where="loop", text=f"{context.get('message')}: {error!r}"))
 
     def stop(self, why: str) -> None:
         """Let `run` come to its end."""

@@ -1,10 +1,13 @@
 """The HTTP server that machines talk to: every route in one function."""
 
+import asyncio
+import resource
 import socket
 from collections.abc import Iterable
 
 from aiohttp import web
 
+from bootd.events import PacketDropped
 from bootd.http import boot, files, health, node
 from bootd.http.errors import body_in_time, errors_to_sentences, server_logger
 from bootd.http.parts import PARTS, Parts
@@ -12,8 +15,47 @@ from bootd.telemetry import Emit
 
 KEEP_ALIVE_S = 60.0  # also how long the head of a request may take to arrive
 BODY_S = 10.0  # how long its body may take
+_BACKLOG, _MOST_CONNECTIONS = 512, 8192
 _FORM_SIZE = 64 * 1024  # octets of a POST
 _SHUTDOWN_S = 1.5  # aiohttp waits it out twice for transfers that run when bootd is told to stop
+
+
+class _Refused(asyncio.Protocol):
+    """A connection beyond the bound: ended before anything is read."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername") or ("",)
+        self._emit(PacketDropped(protocol="http", why="too-many-connections", source=str(peer[0])))
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+class _BoundedSite(web.SockSite):
+    """Takes so many connections at a time: idle ones must not use up what TFTP and the store need."""
+
+    def __init__(self, runner: web.AppRunner, sock: socket.socket, emit: Emit) -> None:
+        super().__init__(runner, sock, backlog=_BACKLOG)
+        self._emit, self._most = emit, connections_that_fit()
+
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= self._most:
+            return _Refused(self._emit)
+        return server()
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, sock=self._sock, backlog=_BACKLOG)
+
+
+def connections_that_fit() -> int:
+    """Return how many connections the process's limit of open files allows: half of it."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(soft // 2, _MOST_CONNECTIONS)
 
 
 def routes(app: web.Application) -> None:
@@ -51,7 +93,7 @@ async def serve(app: web.Application, sockets: Iterable[socket.socket], emit: Em
     """Answer on bound TCP *sockets*; ``await runner.cleanup()`` ends it and closes them."""
     runner = await _start(app, emit)
     for sock in sockets:
-        await web.SockSite(runner, sock, backlog=512).start()
+        await _BoundedSite(runner, sock, emit).start()
     return runner
 
 

@@ -232,6 +232,23 @@ def test_transfers_leave_room_among_the_open_files(soft, fit, monkeypatch):
     assert transfers_that_fit() == fit
 
 
+async def test_connections_beyond_the_bound_are_ended_and_counted(monkeypatch):
+    monkeypatch.setattr(http_app, "connections_that_fit", lambda: 1)
+    async with running(a_site()) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(b"ok\n")  # answered, so it is counted
+        assert await raw(site.port, b"") == b""
+        writer.close()
+        await writer.wait_closed()
+        async with asyncio.timeout(30):  # until the server has noticed
+            while not await raw(site.port, b"GET /healthz HTTP/1.0\r\n\r\n"):
+                pass
+    assert set(site.events) == {
+        PacketDropped(protocol="http", why="too-many-connections", source="127.0.0.1")
+    }
+
+
 async def test_other_methods_are_refused():
     async with running(a_site()) as site:
         replies = [
