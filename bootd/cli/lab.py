@@ -39,7 +39,7 @@ def _lab(name: str | None) -> "Lab":
               help="Machines: bios, bios-e1000, uefi or uefi-http.")  # fmt: skip
 @click.option("--loss", type=click.FloatRange(0, 90), default=0.0, help="Percent of frames to lose.")
 def up(name: str, nodes: str, loss: float) -> None:
-    """Put a lab up: its network, bootd, an image, machines (still off)."""
+    """Put a lab up: network, bootd, an image, machines (off)."""
     from bootd.lab import Lab
     from bootd.lab.demo import furnish
     from bootd.lab.machines import parse_spec

@@ -49,12 +49,6 @@ def test_command_says_what_it_does(name: str, command: click.Command) -> None:
 
 
 @each
-def test_list_of_commands_shows_a_whole_sentence(name: str, command: click.Command) -> None:
-    if len(name.split()) > 2:  # those of bootd itself have their line in COMMANDS
-        assert not command.get_short_help_str(64).endswith("...")
-
-
-@each
 def test_every_option_is_explained(name: str, command: click.Command) -> None:
     silent = [
         param.opts
