@@ -73,6 +73,10 @@ def _mode(value: Any) -> str | None:
     return _one_of("proxy", "off")(value)
 
 
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
 def _port(value: Any) -> str | None:
     return None if type(value) is int and 1 <= value <= 65535 else "a port number from 1 to 65535"
 
@@ -144,6 +148,8 @@ KEYS = (
     Key("server.user", "bootd", _text, "whom to become after binding the ports; empty: stay root"),
     Key("server.log_level", "info", _one_of("debug", "info", "warning", "error"), "what to log"),
     Key("store.url", "", _url, "the database; empty: bootd.db in data_dir"),
+    Key("images.dark_store", "", _path_or_empty, "where disk images are kept; empty: dark in data_dir"),
+    Key("images.dark_store_mount", False, _flag, "the dark store is a mount; not mounted, it is away"),
     Key("dhcp.mode", "proxy", _mode, "proxy: answer beside the site's DHCP server; off: no DHCP at all"),
     Key("dhcp.uefi", "boot-server", _one_of("boot-server", "offer"), "how UEFI learns its boot file"),
     Key("tftp.root", "", _path_or_empty, "your own boot files, before ours; empty: boot in data_dir"),
@@ -201,6 +207,10 @@ class Config:
     @property
     def tftp_root(self) -> Path:
         return Path(self["tftp.root"] or self.data_dir / "boot")
+
+    @property
+    def dark_store(self) -> Path:
+        return Path(self["images.dark_store"] or self.data_dir / "dark")
 
     @property
     def loaders(self) -> Mapping[str, str]:

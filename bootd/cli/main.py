@@ -23,6 +23,7 @@ COMMANDS = {
     "memory": ("bootd.cli.memory:memory", "Memory images: kernel and initramfs"),
     "boot": ("bootd.cli.boot:boot", "Tell machines what to boot"),
     "projects": ("bootd.cli.projects:projects", "Projects: who keeps images and books machines"),
+    "images": ("bootd.cli.images:images", "Disk images in the dark store: scan, add, verify …"),
     "config": ("bootd.cli.config:config", "Check and show the configuration"),
     "lab": ("bootd.cli.lab:lab", "The virtual lab: QEMU machines in namespaces of their own"),
     "completion": ("bootd.cli.completion:completion", "Print the shell's completion script"),

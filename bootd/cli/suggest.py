@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bootd.cli.context import Site
-from bootd.model import Project
+from bootd.model import DiskImage, Project
 from bootd.store import Store
 
 NODESET_HELP = "NODESET: node[01-40,!07], @role:mesh, @GROUP, @all, a name or a MAC address; commas between."
@@ -57,6 +57,7 @@ node_set = _from_store(_node_sets)
 group = _from_store(lambda store: sorted({each for host in store.hosts() for each in host.groups}))
 image = _from_store(lambda store: [each.name for each in store.memory_images()])
 project = _from_store(lambda store: [each.name for each in store.every(Project)])
+disk_image = _from_store(lambda store: sorted(str(each.ref) for each in store.every(DiskImage)))
 target = _from_store(
     lambda store: ["local", "default", *(f"memory:{each.name}" for each in store.memory_images())]
 )

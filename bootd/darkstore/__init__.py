@@ -1,0 +1,1 @@
+"""The dark store: a folder of disk images, recognised, described and copied into."""
