@@ -217,6 +217,7 @@ class Daemon:
             use_up=self._observer.override_used,
             emit=self._emit,
             monotonic=time.monotonic,
+            mac_at=self._clients.mac_at,
         )
         self._telemetry.listen(evidence.take)
         self._telemetry.listen(self._write_down)

@@ -27,8 +27,8 @@ class Boot:
 
     @property
     def seconds(self) -> float:
-        """From the first sign to the last."""
-        return (self.steps[-1].at - self.steps[0].at).total_seconds()
+        """From the first sign to the last; 0 where the clock was set back meanwhile."""
+        return max(0.0, (self.steps[-1].at - self.steps[0].at).total_seconds())
 
     @property
     def octets(self) -> int:

@@ -43,7 +43,10 @@ class Evidence:
         use_up: UseUp,
         emit: Emit,
         monotonic: Callable[[], float],
+        mac_at: Callable[[str], str] = lambda address: "",
     ) -> None:
+        """*mac_at* says which machine has an IPv4 address, "" where nobody knows."""
+        self._mac_at = mac_at
         self._snapshot = snapshot
         self._attempts = attempts
         self._loops = loops
@@ -69,7 +72,9 @@ class Evidence:
             self._note(event.mac, event.host, f"loader {event.filename}")
 
     def _script(self, event: ScriptSent) -> None:
-        if not event.answer.startswith("diagnose"):
+        # anyone may fetch anybody's script: a stranger's questions are not held against the machine
+        is_own = self._mac_at(event.client) in ("", event.mac)
+        if is_own and not event.answer.startswith("diagnose"):
             self._note(event.mac, event.host, event.answer)
         override = self._override(event.host, event.override)
         if override is None:

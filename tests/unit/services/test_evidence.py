@@ -31,7 +31,7 @@ IPXE_LOADER = "undionly.kpxe"
 class Scene:
     """Evidence over a site with one host, and what it concluded."""
 
-    def __init__(self, once: str = "memory:debian", **host: object) -> None:
+    def __init__(self, once: str = "memory:debian", *, at: str = "", **host: object) -> None:
         until = NOON + timedelta(hours=1)
         override = Override(ORDER, "node1", parse_target(once), NOON, until)
         self.snapshot = apply_changes(
@@ -55,6 +55,7 @@ class Scene:
             use_up=lambda override, why: self.used.append((override, why)),
             emit=self.said.append,
             monotonic=lambda: self.now,
+            mac_at=lambda address: at,
         )
 
     def take(self, *events: Event) -> None:
@@ -256,3 +257,16 @@ def test_after_a_minute_the_count_begins_anew() -> None:
     scene.now = 61.0
     scene.take(script())
     assert (scene.said, scene.repeats) == ([], 1)
+
+
+def test_stranger_who_fetches_a_machines_script_brings_it_no_diagnosis() -> None:
+    scene = Scene(at="52:54:00:66:66:66")
+    scene.take(*[script()] * 5)
+    assert scene.loops.repeats(MAC, scene.now) == 0
+    assert scene.said == []
+
+
+def test_machine_itself_is_counted() -> None:
+    scene = Scene(at=MAC)
+    scene.take(*[script()] * 3)
+    assert scene.loops.repeats(MAC, scene.now) == 3
