@@ -44,7 +44,14 @@ class Crash:
     done: bool = False
 
 
-Fault = Refuse | Unreachable | Slow | Crash
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """What the driver's own means would raise: ``OSError(ENOSPC, …)`` between two steps of a deed."""
+
+    error: Exception
+
+
+Fault = Refuse | Unreachable | Slow | Crash | Fail
 
 
 @dataclass(slots=True)
@@ -104,6 +111,8 @@ class Faults:
                 if done:
                     deed()
                 raise PowerLost(f"{verb} {subject}")
+            case Fail(error):
+                raise error
             case _:
                 assert_never(fault)
 

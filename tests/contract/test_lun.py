@@ -1,0 +1,333 @@
+"""What every LUN backend does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bootd.drivers.lun import (
+    Chap,
+    LunBackend,
+    LunBusy,
+    LunMissing,
+    LunRefused,
+    Session,
+    Volume,
+)
+from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.source import BytesSource, FileSource
+from bootd.drivers.tools import Tools
+
+SIZE = 4 << 20  # octets
+IMAGE = bytes(range(256)) * 4096 + bytes(1 << 20) + b"end"
+NODE1, NODE2 = (f"iqn.2026-01.org.example:node{n}" for n in (1, 2))
+CHAP = Chap("node1", "secret-secret")
+
+
+class Bench(ABC):
+    """A backend without volumes, and an initiator to log in with."""
+
+    luns: LunBackend
+
+    @abstractmethod
+    def log_in(self, volume: str, initiator: str, chap: Chap) -> None:
+        """Log in and stay; raises any exception if the target says no."""
+
+    @abstractmethod
+    def log_out(self, volume: str, initiator: str) -> None:
+        """End the session properly."""
+
+    def content(self, name: str) -> bytes:
+        return b"".join(self.luns.read(name))
+
+
+@dataclass(frozen=True)
+class Liar:
+    """An image that is not as long as it says, or cannot be read to its end."""
+
+    size: int
+    octets: bytes
+    breaks: bool = False
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self.octets
+        if self.breaks:
+            raise OSError(5, "Input/output error")
+
+
+class LunContract:
+    """Subclasses give a fixture ``bench``."""
+
+    # -- volumes
+
+    def test_a_new_volume_reads_as_zeros(self, bench: Bench) -> None:
+        assert bench.luns.create("a", SIZE) == Volume("a", SIZE)
+        assert bench.content("a") == bytes(SIZE)
+        assert bench.luns.volumes() == [Volume("a", SIZE)]
+
+    def test_creating_what_is_there_leaves_its_contents(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.write("a", BytesSource(IMAGE))
+        assert bench.luns.create("a", SIZE) == Volume("a", SIZE)
+        assert bench.content("a").startswith(IMAGE)
+
+    def test_a_name_stands_for_one_size(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        with pytest.raises(LunRefused, match="volume a: is there") as caught:
+            bench.luns.create("a", 2 * SIZE)
+        assert caught.value.is_permanent
+        assert bench.luns.volume("a").size == SIZE
+
+    @pytest.mark.parametrize(("name", "size"), [("A/../b", SIZE), ("", SIZE), ("a", 0), ("a", 1000)])
+    def test_bad_names_and_sizes_are_refused(self, bench: Bench, name: str, size: int) -> None:
+        with pytest.raises(LunRefused):
+            bench.luns.create(name, size)
+        assert bench.luns.volumes() == []
+
+    def test_volumes_are_told_in_the_order_of_their_names(self, bench: Bench) -> None:
+        for name in ("b", "a.2", "a"):
+            bench.luns.create(name, SIZE)
+        assert [volume.name for volume in bench.luns.volumes()] == ["a", "a.2", "b"]
+
+    def test_what_is_not_there_is_missing_by_name(self, bench: Bench) -> None:
+        luns = bench.luns
+        for call in (
+            lambda: luns.volume("x"),
+            lambda: luns.clone("x", "y"),
+            lambda: luns.write("x", BytesSource(b"")),
+            lambda: luns.export("x", NODE1, CHAP),
+            lambda: luns.read("x"),
+        ):
+            with pytest.raises(LunMissing, match="volume x: there is none"):
+                call()
+        assert luns.sessions("x") == []
+        assert luns.volumes() == []
+
+    def test_deleting_may_be_repeated_and_the_name_is_free_again(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.delete("a")
+        bench.luns.delete("a")
+        assert bench.luns.volumes() == []
+        bench.luns.create("a", 2 * SIZE)
+        assert bench.content("a") == bytes(2 * SIZE)
+
+    # -- images
+
+    def test_an_image_is_written_with_progress_up_to_its_size(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        steps: list[int] = []
+        volume = bench.luns.write("a", BytesSource(IMAGE, chunk=100_000), steps.append)
+        assert volume == Volume("a", SIZE)
+        assert bench.content("a") == IMAGE.ljust(SIZE, b"\0")
+        assert steps == sorted(steps)
+        assert (len(steps) > 1, steps[-1]) == (True, len(IMAGE))
+
+    def test_an_image_comes_from_a_file_too(self, bench: Bench, tmp_path: Path) -> None:
+        bench.luns.create("a", SIZE)
+        (tmp_path / "image").write_bytes(IMAGE)
+        bench.luns.write("a", FileSource.of(tmp_path / "image"))
+        assert bench.content("a").startswith(IMAGE)
+
+    def test_nothing_is_left_of_an_earlier_image(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.write("a", BytesSource(b"\xff" * SIZE))
+        bench.luns.write("a", BytesSource(b"short" + bytes(1 << 20) + b"."))
+        assert bench.content("a") == (b"short" + bytes(1 << 20) + b".").ljust(SIZE, b"\0")
+
+    def test_an_image_that_is_too_large_is_refused_before_anything_is_written(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.write("a", BytesSource(IMAGE))
+        with pytest.raises(LunRefused, match=f"{SIZE + 1} octets, the volume {SIZE}"):
+            bench.luns.write("a", BytesSource(bytes(SIZE + 1)))
+        assert bench.luns.volume("a").is_whole
+        assert bench.content("a").startswith(IMAGE)
+
+    @pytest.mark.parametrize(
+        ("image", "said"),
+        [
+            pytest.param(Liar(2000, b"x" * 1999), "ends after 1999 of 2000", id="short"),
+            pytest.param(Liar(2000, b"x" * 2001), "goes on after its 2000", id="long"),
+            pytest.param(Liar(2000, b"x" * 1000, breaks=True), "Input/output error", id="unreadable"),
+        ],
+    )
+    def test_what_is_no_image_leaves_a_volume_that_is_not_whole(
+        self, bench: Bench, image: Liar, said: str
+    ) -> None:
+        bench.luns.create("a", SIZE)
+        with pytest.raises(LunRefused, match=said):
+            bench.luns.write("a", image)
+        assert not bench.luns.volume("a").is_whole
+        with pytest.raises(LunRefused):
+            bench.luns.clone("a", "b")
+        with pytest.raises(LunRefused):
+            bench.luns.export("a", NODE1, CHAP)
+        bench.luns.write("a", BytesSource(IMAGE))
+        assert bench.luns.volume("a").is_whole
+
+    def test_writing_is_cancelled_by_raising_in_progress(self, bench: Bench) -> None:
+        def cancel(octets: int) -> None:
+            raise InterruptedJob
+
+        bench.luns.create("a", SIZE)
+        with pytest.raises(InterruptedJob):
+            bench.luns.write("a", BytesSource(IMAGE), cancel)
+        assert not bench.luns.volume("a").is_whole
+
+    # -- clones
+
+    def test_a_clone_and_its_source_do_not_see_each_others_writes(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.write("a", BytesSource(IMAGE))
+        assert bench.luns.clone("a", "b") == Volume("b", SIZE, parent="a")
+        assert bench.luns.clone("a", "c") == Volume("c", SIZE, parent="a")
+        bench.luns.write("a", BytesSource(b"new"))
+        bench.luns.write("b", BytesSource(b"own"))
+        assert bench.content("a").startswith(b"new\0")
+        assert bench.content("b").startswith(b"own\0")
+        assert bench.content("c") == IMAGE.ljust(SIZE, b"\0")
+
+    def test_cloning_again_leaves_the_clone_as_it_is(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.clone("a", "b")
+        bench.luns.write("a", BytesSource(b"new"))
+        assert bench.luns.clone("a", "b") == Volume("b", SIZE, parent="a")
+        assert bench.content("b") == bytes(SIZE)
+
+    def test_a_clone_does_not_take_anothers_name(self, bench: Bench) -> None:
+        for name in ("a", "b"):
+            bench.luns.create(name, SIZE)
+        bench.luns.clone("a", "c")
+        for source, name in (("a", "b"), ("b", "c"), ("a", "a")):
+            with pytest.raises(LunRefused, match=f"is there and no clone of {source}"):
+                bench.luns.clone(source, name)
+
+    def test_a_clone_outlives_its_source(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.write("a", BytesSource(IMAGE))
+        bench.luns.clone("a", "b")
+        bench.luns.delete("a")
+        assert bench.luns.volumes() == [Volume("b", SIZE, parent="a")]
+        assert bench.content("b").startswith(IMAGE)
+        assert bench.luns.clone("a", "b").name == "b"  # still what was wanted
+
+    # -- exports
+
+    def test_an_exported_volume_lets_its_initiator_in_and_nobody_else(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        export = bench.luns.export("a", NODE1, CHAP)
+        assert (export.volume, export.initiator, export.chap_user) == ("a", NODE1, "node1")
+        assert export.portals
+        assert bench.luns.volume("a").export == export
+        for initiator, chap in ((NODE2, CHAP), (NODE1, replace(CHAP, secret="wrong-secret"))):
+            with pytest.raises(Exception):  # noqa: B017 - each initiator has its own words
+                bench.log_in("a", initiator, chap)
+        assert bench.luns.sessions() == []
+        bench.log_in("a", NODE1, CHAP)
+        assert [(one.volume, one.initiator) for one in bench.luns.sessions()] == [("a", NODE1)]
+
+    def test_each_volume_has_a_target_of_its_own(self, bench: Bench) -> None:
+        for name in ("a", "b"):
+            bench.luns.create(name, SIZE)
+        exports = [bench.luns.export(name, NODE1, CHAP) for name in ("a", "b")]
+        assert len({(export.target, export.lun) for export in exports}) == 2
+
+    def test_exporting_again_is_fine_and_changes_the_secret(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        first = bench.luns.export("a", NODE1, CHAP)
+        bench.log_in("a", NODE1, CHAP)
+        newer = replace(CHAP, secret="newer-secret")
+        assert bench.luns.export("a", NODE1, newer) == first
+        assert len(bench.luns.sessions("a")) == 1
+        bench.log_out("a", NODE1)
+        with pytest.raises(Exception):  # noqa: B017 - each initiator has its own words
+            bench.log_in("a", NODE1, CHAP)
+        bench.log_in("a", NODE1, newer)
+
+    def test_a_volume_is_exported_to_one_initiator(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.export("a", NODE1, CHAP)
+        with pytest.raises(LunRefused, match=f"exported to {NODE1}"):
+            bench.luns.export("a", NODE2, CHAP)
+        bench.luns.unexport("a")
+        assert bench.luns.export("a", NODE2, CHAP).initiator == NODE2
+
+    def test_malformed_initiators_and_secrets_are_refused(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        for initiator, chap in (("node1", CHAP), (NODE1, Chap("node1", "short"))):
+            with pytest.raises(LunRefused):
+                bench.luns.export("a", initiator, chap)
+        assert bench.luns.volume("a").export is None
+
+    def test_an_exported_volume_is_not_written(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.export("a", NODE1, CHAP)
+        with pytest.raises(LunRefused, match="unexport it first"):
+            bench.luns.write("a", BytesSource(IMAGE))
+        assert bench.luns.volume("a").is_whole
+        assert bench.content("a") == bytes(SIZE)
+
+    def test_unexporting_may_be_repeated(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.export("a", NODE1, CHAP)
+        for name in ("a", "a", "not-there"):
+            bench.luns.unexport(name)
+        assert bench.luns.volumes() == [Volume("a", SIZE)]
+        with pytest.raises(Exception):  # noqa: B017 - each initiator has its own words
+            bench.log_in("a", NODE1, CHAP)
+
+    # -- sessions
+
+    def test_what_has_sessions_is_neither_deleted_nor_unexported(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.export("a", NODE1, CHAP)
+        bench.log_in("a", NODE1, CHAP)
+        for verb in (bench.luns.delete, bench.luns.unexport):
+            with pytest.raises(LunBusy, match=f"in use by {NODE1}") as caught:
+                verb("a")
+            assert [type(one) for one in caught.value.sessions] == [Session]
+            assert not caught.value.is_permanent
+        assert bench.luns.volume("a").export is not None
+        bench.log_out("a", NODE1)
+        bench.luns.delete("a")
+        assert bench.luns.volumes() == []
+
+    def test_a_session_that_was_left_behind_is_ended_by_force(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.export("a", NODE1, CHAP)
+        bench.log_in("a", NODE1, CHAP)
+        bench.luns.unexport("a", force=True)
+        assert bench.luns.sessions() == []
+        bench.luns.delete("a")
+        assert bench.luns.volumes() == []
+
+    def test_a_volume_in_use_can_be_cloned(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.export("a", NODE1, CHAP)
+        bench.log_in("a", NODE1, CHAP)
+        assert bench.luns.clone("a", "b") == Volume("b", SIZE, parent="a")
+        assert bench.luns.sessions("b") == []
+        assert len(bench.luns.sessions("a")) == 1
+
+
+class InterruptedJob(Exception):
+    """Raised in progress."""
+
+
+class FakeBench(Bench):
+    def __init__(self, folder: Path) -> None:
+        self.fake = FakeLuns(Tools(folder / "luns"))
+        self.luns = self.fake
+
+    def log_in(self, volume: str, initiator: str, chap: Chap) -> None:
+        self.fake.log_in(volume, initiator, chap)
+
+    def log_out(self, volume: str, initiator: str) -> None:
+        self.fake.log_out(volume, initiator)
+
+
+class TestFake(LunContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Bench:
+        return FakeBench(tmp_path)
