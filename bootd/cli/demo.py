@@ -56,6 +56,10 @@ def demo(keep: bool, timeout: float, name: str) -> int:
         if not arrived:
             print_troubles(lab, outcome)
         _print_next(lab, keep)
+    except BaseException:
+        if keep:
+            click.echo(f"\nthe lab stays up; to end it: {program()} lab down --name {name}", err=True)
+        raise
     finally:
         if not keep:
             lab.down()
