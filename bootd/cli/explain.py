@@ -60,7 +60,8 @@ def explain(
 def _architecture(text: str) -> Architecture:
     name = _SHORT.get(text, text)
     if name not in BY_NAME:
-        raise BadValue("--firmware", text, "one of " + ", ".join([*_SHORT, *BY_NAME]))
+        near = nearest(text, [*_SHORT, *BY_NAME])
+        raise BadValue("--firmware", text, f"one of {', '.join(_SHORT)}, or a name of option 93{near}")
     return BY_NAME[name]
 
 

@@ -162,12 +162,12 @@ def _draft(text: str) -> Iterator[Path]:
     try:
         yield draft
     except BaseException:
-        if draft.read_text(encoding="utf-8", errors="replace") == text:
-            draft.unlink()
-        else:
+        if draft.exists() and draft.read_text(encoding="utf-8", errors="replace") != text:
             click.echo(f"your text is kept: {draft}", err=True)
+        else:
+            draft.unlink(missing_ok=True)
         raise
-    draft.unlink()
+    draft.unlink(missing_ok=True)
 
 
 def _edited(draft: Path, yes: bool) -> Given | None:

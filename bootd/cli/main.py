@@ -24,6 +24,7 @@ COMMANDS = {
     "boot": ("bootd.cli.boot:boot", "Tell machines what to boot"),
     "projects": ("bootd.cli.projects:projects", "Projects: who keeps images and books machines"),
     "images": ("bootd.cli.images:images", "Disk images in the dark store: scan, add, verify …"),
+    "reservations": ("bootd.cli.reservations:reservations", "Reservations: who has which machines, when"),
     "config": ("bootd.cli.config:config", "Check and show the configuration"),
     "lab": ("bootd.cli.lab:lab", "The virtual lab: QEMU machines in namespaces of their own"),
     "completion": ("bootd.cli.completion:completion", "Print the shell's completion script"),
@@ -108,4 +109,9 @@ def run(argv: list[str] | None = None) -> int:
         # nothing more to say, and no message at interpreter exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # a full disk under the output, an unwritable temporary folder: not ours, and no traceback
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"bootd: {error.strerror or error}{where}", err=True)
+        return 1
     return result if isinstance(result, int) else 0

@@ -1,7 +1,9 @@
 """``bootd status``: how the service and the machines are doing."""
 
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
 
 _RECENT = 2000  # observations looked at for the machines' last deeds
 _SHOWN = 12  # rows of each list, without --all
+
+
+# What was left unanswered or refused: event -> how a row of it begins
+_UNANSWERED = {
+    "dhcp.ignored": "ignored",
+    "packet.dropped": "dropped",
+    "tftp.refused": "no file",
+    "http.script_refused": "no script",
+    "node.report_refused": "no report",
+}
 
 
 @click.command()
@@ -27,8 +39,16 @@ def status(site: Site, show_all: bool, as_json: bool) -> None:
     report = {"service": service} | _from_store(site)
     if as_json:
         print_json(report)
-    else:
-        _show(report, None if show_all else _SHOWN)
+        return
+    if service is None:
+        click.echo(_why_unheard(site.data_dir / "admin.sock"))
+    _show(report, None if show_all else _SHOWN)
+
+
+def _why_unheard(socket: Path) -> str:
+    if socket.exists() and not os.access(socket, os.R_OK | os.W_OK):
+        return "bootd     only root and its own user may ask it how it is: try sudo"
+    return "bootd     not running here (start it: bootd serve)"
 
 
 def _from_store(site: Site) -> dict[str, Any]:
@@ -70,17 +90,16 @@ def _sighting(sighting: "Sighting") -> dict[str, Any]:
 
 def _show(report: Mapping[str, Any], most: int | None) -> None:
     service = report["service"]
-    if service is None:
-        click.echo("bootd     not running here (start it: bootd serve)")
-    else:
+    if service is not None:
         since = _ago(service["started_at"])
         click.echo(f"bootd     {service['version']} runs, pid {service['pid']}, started {since}")
         for topic, text in service["problems"].items():
             click.echo(f"problem   {topic}: {text}")
-        for name, reasons in sorted(service["counts"].items()):
-            if name in ("dhcp.ignored", "packet.dropped"):
+        for name, label in _UNANSWERED.items():
+            reasons = service["counts"].get(name, {})
+            if reasons:
                 row = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-                click.echo(f"{'ignored' if name == 'dhcp.ignored' else 'dropped':<9} {row}")
+                click.echo(f"{label:<9} {row}")
     click.echo(
         f"hosts     {report['hosts']}, {report['assigned']} assigned, {report['once']} once;"
         f" {report['memory_images']} memory image{'s' if report['memory_images'] != 1 else ''}"

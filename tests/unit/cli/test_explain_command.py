@@ -87,7 +87,9 @@ def test_firmware_whose_loader_is_not_on_the_disk_is_left_alone_as_the_daemon_wo
 def test_unknown_firmware_is_told_the_known_ones(site: Bootd) -> None:
     ended = site("explain", "node1", "--firmware", "amiga")
     assert ended.status == 1
-    assert "bios, uefi, http, arm64, x86-bios" in ended.err
+    assert "bios, uefi, http, arm64, or a name of option 93" in ended.err
+    near = site("explain", "node1", "--firmware", "x64-uefy")
+    assert "did you mean x64-uefi?" in near.err
 
 
 def test_one_stage_is_one_question(site: Bootd) -> None:

@@ -205,3 +205,13 @@ def test_a_command_that_is_nearly_right_is_suggested(bootd: Bootd) -> None:
     assert ended.status == 2
     assert "No such command 'host'; did you mean hosts?" in ended.err
     assert "did you mean" not in bootd("zzz").err
+
+
+def test_output_that_finds_the_disk_full_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "bootd.toml").write_text(f'[server]\ndata_dir = "{tmp_path}"\n')
+    argv = [sys.executable, "-m", "bootd", "--config", str(tmp_path / "bootd.toml"), "config", "show"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr

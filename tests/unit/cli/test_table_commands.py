@@ -207,3 +207,14 @@ def test_an_editor_that_fails_changes_nothing(
         assert ended.status == 1
         assert words in ended.err
     assert list(drafts.iterdir()) == []
+
+
+def test_editor_that_takes_the_draft_away_is_a_sentence(
+    bootd: Bootd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootd.good("hosts", "add", "node1", "--mac", "52:54:00:00:00:01")
+    monkeypatch.setenv("EDITOR", "rm")
+    ended = bootd("hosts", "edit")
+    assert ended.status == 1
+    assert "cannot be read" in ended.err
+    assert "Traceback" not in ended.err
