@@ -89,7 +89,7 @@ def _print_summary(outcome: "Outcome") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bootd.lab.chain import format_octets
+    from bootd.units import size_text
 
     table = Table(title="From power-on to a shell that reports in")
     table.add_column("machine")
@@ -98,7 +98,7 @@ def _print_summary(outcome: "Outcome") -> None:
     table.add_column("reported in")
     for row in outcome.summaries:
         took = f"{row.seconds:.1f} s" if row.seconds is not None else "-"
-        sizes = format_octets(row.tftp_octets), format_octets(row.http_octets)
+        sizes = size_text(row.tftp_octets), size_text(row.http_octets)
         table.add_row(row.node, took, *sizes, "yes" if row.arrived else "no")
     click.echo()
     Console().print(table)

@@ -10,7 +10,7 @@ import click
 
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
-from bootd.cli.tables import print_table, size_text
+from bootd.cli.tables import print_table
 from bootd.clock import utc_now
 from bootd.darkstore.incoming import Progress
 from bootd.darkstore.tree import Tree
@@ -18,6 +18,7 @@ from bootd.model import DiskImage, ImageRef
 from bootd.services import images as service
 from bootd.services.imagescan import Finding, scan
 from bootd.services.notify import poke
+from bootd.units import size_text
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _ref = click.argument("ref", metavar="PROJECT/NAME[@VERSION]", shell_complete=suggest.disk_image)

@@ -11,11 +11,12 @@ import click
 from bootd.cli import suggest
 from bootd.cli.build import build
 from bootd.cli.context import Site, pass_site, print_json
-from bootd.cli.tables import print_table, size_text
+from bootd.cli.tables import print_table
 from bootd.clock import utc_now
 from bootd.model import MemoryImage
 from bootd.services import memory as service
 from bootd.services.notify import poke
+from bootd.units import size_text
 
 _PATH = click.Path(path_type=Path)
 _BAR_FROM = 8 << 20  # octets; less is copied before a bar is drawn

@@ -7,11 +7,12 @@ import click
 
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
-from bootd.cli.tables import print_table, size_text
+from bootd.cli.tables import print_table
 from bootd.clock import utc_now
 from bootd.model import Project
 from bootd.services import projects as service
 from bootd.services.projects import ProjectEdit
+from bootd.units import size_text
 
 _name = click.argument("name", shell_complete=suggest.project)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -29,15 +29,3 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a "[" in a cell is no markup
     Console().print(table)
-
-
-def size_text(octets: int) -> str:
-    """Return *octets* in the unit that keeps it short."""
-    if octets < 1024:
-        return f"{octets} B"
-    value = float(octets)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1024 or unit == "GiB":
-            break
-    return f"{value:.1f} {unit}"

@@ -12,6 +12,7 @@ from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site
 from bootd.errors import NotFound
 from bootd.formats.fields import nearest
+from bootd.units import size_text
 from netboot.errors import LocalError
 from netboot.hwaddr import parse_mac
 
@@ -70,7 +71,7 @@ def _show(boot: "Boot", as_json: bool) -> None:
     end = "reported in" if boot.has_reported else "no report"
     click.echo(
         f"{boot.host or boot.mac}  {boot.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
-        f"  {boot.seconds:.1f} s, {size(boot.octets)}, {end}"
+        f"  {boot.seconds:.1f} s, {size_text(boot.octets)}, {end}"
     )
     for step in boot.steps:
         click.echo(line((step.at - boot.started_at).total_seconds(), step))
@@ -78,19 +79,9 @@ def _show(boot: "Boot", as_json: bool) -> None:
 
 def line(after_s: float, step: "Observation") -> str:
     """Return one step for people: when, what, how much, how long."""
-    amount = size(step.octets) if step.octets else ""
+    amount = size_text(step.octets) if step.octets else ""
     took = f"{step.seconds:.2f} s" if step.seconds else ""
     return f"  {after_s:7.2f} s  {amount:>9} {took:>8}  {step.text}"
-
-
-def size(octets: int) -> str:
-    """Return *octets* in the unit that reads best."""
-    amount = float(octets)
-    for unit in ("B", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.2f} GB"
 
 
 def _json(step: "Observation") -> str:

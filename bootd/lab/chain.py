@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bootd.model import Observation
 from bootd.store import Store
+from bootd.units import size_text
 
 TFTP = "tftp.read_completed"
 HTTP = ("http.file_sent", "http.script_sent")
@@ -62,18 +63,9 @@ def summarise(node: str, powered_at: datetime, steps: Sequence[Observation]) -> 
     )
 
 
-def format_octets(octets: int) -> str:
-    """Return *octets* as people say them, in powers of 1000."""
-    if octets < 1000:
-        return f"{octets} B"
-    if octets < 1_000_000:
-        return f"{octets / 1000:.1f} kB"
-    return f"{octets / 1_000_000:.1f} MB"
-
-
 def format_step(step: Observation, powered_at: datetime, width: int) -> str:
     """Return one line: time since power-on, node, what happened, how much, how long."""
     since = (step.at - powered_at).total_seconds()
-    size = f"  {format_octets(step.octets)}" if step.octets else ""
+    size = f"  {size_text(step.octets)}" if step.octets else ""
     took = f"  in {step.seconds:.2f} s" if step.seconds >= 0.005 else ""
     return f"{since:6.1f} s  {step.host:<{width}}  {step.text}{size}{took}"

@@ -27,8 +27,8 @@ def site(bootd: Bootd, files: tuple[str, ...]) -> Bootd:
 
 def test_an_image_is_added_listed_shown_and_verified(bootd: Bootd, files: tuple[str, ...]) -> None:
     said = bootd.good("memory", "add", "debian", *files, "--cmdline", "quiet")
-    assert said.out == "memory image debian: 2 files, 8.0 KiB\nto boot it: bootd boot HOST memory:debian\n"
-    assert "vmlinuz, initrd.gz  8.0 KiB" in bootd.good("memory", "list").out
+    assert said.out == "memory image debian: 2 files, 8.2 kB\nto boot it: bootd boot HOST memory:debian\n"
+    assert "vmlinuz, initrd.gz  8.2 kB" in bootd.good("memory", "list").out
     shown = bootd.good("memory", "show", "debian", "--json").json
     assert (shown["cmdline"], shown["kernel"]["size"], shown["used_by"]) == ("quiet", 8192, [])
     assert f"/files/{shown['kernel']['path']}" in bootd.good("memory", "show", "debian").out

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bootd.cli.trace import line, size
+from bootd.cli.trace import line
 from bootd.model import Observation, Override, Sighting, parse_target
 from tests.helpers.command import Bootd
 from tests.helpers.site import NOON
@@ -134,14 +134,6 @@ def test_following_goes_on_until_ctrl_c_and_that_is_no_failure(site: Bootd) -> N
     assert told[4].split() == ["9.00", "s", "reported", "running"]
     assert told[5].startswith("node1  ")
     assert told[6].split() == ["0.00", "s", "asked", "anew"]
-
-
-@pytest.mark.parametrize(
-    ("octets", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (14_200_000, "14.2 MB"), (3 * 10**12, "3000.00 GB")],
-)
-def test_sizes_are_in_the_unit_that_reads_best(octets: int, text: str) -> None:
-    assert size(octets) == text
 
 
 def test_step_without_octets_or_time_leaves_their_columns_empty() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from bootd.cli import tables
-from bootd.cli.tables import print_table, size_text
+from bootd.cli.tables import print_table
 
 ROWS = [("node1", "[red]"), ("a-long-name", "")]
 
@@ -19,11 +19,3 @@ def test_a_terminal_gets_the_same_words_and_no_markup(
     monkeypatch.setattr(tables, "is_terminal", lambda: True)
     print_table(("NAME", "NOTE"), ROWS)
     assert capsys.readouterr().out.split() == ["NAME", "NOTE", "node1", "[red]", "a-long-name"]
-
-
-@pytest.mark.parametrize(
-    ("octets", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 << 20, "5.0 MiB"), (5 << 40, "5120.0 GiB")],
-)
-def test_sizes(octets: int, text: str) -> None:
-    assert size_text(octets) == text

@@ -2,9 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from bootd.lab.chain import Summary, format_octets, format_step, summarise
+from bootd.lab.chain import Summary, format_step, summarise
 from bootd.model import Observation
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,11 +37,3 @@ def test_a_step_is_told_with_its_time_size_and_length() -> None:
     step = seen("http.file_sent", 2.34, 14_186_432, seconds=0.42)
     assert format_step(step, START, 5) == "   2.3 s  n1     words  14.2 MB  in 0.42 s"
     assert format_step(seen("node.reported", 9), START, 2) == "   9.0 s  n1  words"
-
-
-@pytest.mark.parametrize(
-    ("octets", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (74_213, "74.2 kB"), (14_186_432, "14.2 MB")],
-)
-def test_sizes_read_as_people_say_them(octets: int, text: str) -> None:
-    assert format_octets(octets) == text
