@@ -1,0 +1,121 @@
+"""Images sent to nobody: sessions that go by the clock as a multicast would."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from bootd.drivers.faults import Faults
+from bootd.drivers.tools import Tools
+from bootd.drivers.transport.base import (
+    Order,
+    SessionMissing,
+    SessionStatus,
+    SessionStep,
+    Transport,
+    TransportRefused,
+    TransportUnreachable,
+    check_order,
+)
+from bootd.drivers.transport.course import Course, Fate
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Session:
+    order: Order
+    started_at: datetime
+    course: Course
+    elapsed_s: float = 0.0  # as last seen: a clock that is set back takes nothing back
+    ended: str = ""  # why, before its time
+
+
+class FakeTransport(Transport):
+    """Nothing runs: a status is worked out from the order, the clock and what receivers are to do.
+
+    *fates* says that of each receiver by name, and counts for sessions started later;
+    without one it joins after a second and loses nothing. `lose_power` ends a sender.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self.faults = Faults(tools.wait, TransportRefused, TransportUnreachable)
+        self.fates: dict[str, Fate] = {}
+        self._sessions: dict[str, _Session] = {}
+        self._lock = threading.RLock()
+
+    def start(self, order: Order) -> None:
+        check_order(order)
+        self._do("start", order.id, lambda: self._start(order))
+
+    def status(self, session: str) -> SessionStatus:
+        return self._do("status", session, lambda: self._status(self._find(session)))
+
+    def stop(self, session: str) -> None:
+        self._do("stop", session, lambda: self._end(session, "stopped"))
+
+    def sessions(self) -> list[str]:
+        return self._do("sessions", "", lambda: [one.order.id for one in self._running()])
+
+    def order(self, session: str) -> Order:
+        """Return what was ordered; raises `SessionMissing`."""
+        return self._find(session).order
+
+    def received(self, session: str, node: str) -> Iterator[bytes]:
+        """Yield what the receiver *node* has of the image by now."""
+        [left] = [one.octets for one in self.status(session).receivers if one.node == node]
+        for chunk in self._find(session).order.image.chunks():
+            yield chunk[:left]
+            left -= min(left, len(chunk))
+
+    def lose_power(self, session: str) -> None:
+        """End the sender as by kill -9: its receivers have failed with what they have."""
+        with self._lock:
+            self._end(session, "the sender ended")
+
+    def _start(self, order: Order) -> None:
+        there = self._sessions.get(order.id)
+        if there is not None and there.order != order:
+            raise TransportRefused(order.id, "is there with another order")
+        if there is not None:
+            return
+        for other in self._running():
+            if order.channel.collides(other.order.channel):
+                raise TransportRefused(order.id, f"its channel collides with session {other.order.id}")
+        try:
+            next(iter(order.image.chunks()), b"")
+        except OSError as error:
+            raise TransportRefused(
+                order.id, f"its image cannot be read: {error.strerror or error}"
+            ) from error
+        course = Course(order, dict(self.fates))
+        self._sessions[order.id] = _Session(order, self._tools.clock(), course)
+
+    def _end(self, session: str, reason: str) -> None:
+        found = self._sessions.get(session)
+        if found is not None and self._status(found).step is not SessionStep.OVER:
+            found.ended = reason
+
+    def _status(self, session: _Session) -> SessionStatus:
+        if not session.ended:
+            elapsed_s = (self._tools.clock() - session.started_at).total_seconds()
+            session.elapsed_s = max(session.elapsed_s, elapsed_s)
+        return session.course.at(session.elapsed_s, session.ended)
+
+    def _running(self) -> list[_Session]:
+        sessions = (self._sessions[name] for name in sorted(self._sessions))
+        return [one for one in sessions if self._status(one).step is not SessionStep.OVER]
+
+    def _find(self, session: str) -> _Session:
+        if session not in self._sessions:
+            raise SessionMissing(session)
+        return self._sessions[session]
+
+    def _do(self, verb: str, subject: str, deed: Callable[[], T]) -> T:
+        def alone() -> T:
+            with self._lock:
+                return deed()
+
+        return self.faults.perform(verb, subject, alone)

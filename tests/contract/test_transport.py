@@ -1,0 +1,232 @@
+"""What every transport does."""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bootd.drivers.source import BytesSource, FileSource
+from bootd.drivers.tools import Tools
+from bootd.drivers.transport import (
+    Channel,
+    Order,
+    ReceiverStep,
+    SessionMissing,
+    SessionStatus,
+    SessionStep,
+    Transport,
+    TransportRefused,
+    allocate,
+)
+from bootd.drivers.transport.course import Fate
+from bootd.drivers.transport.fake import FakeTransport
+from tests.helpers.site import HandClock
+
+IMAGE = bytes(range(256)) * 1024
+POLLS = 10_000  # more than any session here takes
+
+
+class Bench(ABC):
+    """A transport without sessions, and receivers that take what is sent to them."""
+
+    transport: Transport
+
+    @abstractmethod
+    def order(self, name: str = "s1", *receivers: str) -> Order:
+        """Return an order of `IMAGE` with a channel of its own; receivers are node1, node2 unless given."""
+
+    @abstractmethod
+    def keep_away(self, node: str) -> None:
+        """Let the receiver join no session that starts from now on."""
+
+    @abstractmethod
+    def let_die(self, node: str) -> None:
+        """Let the receiver fall silent in the middle of the next image."""
+
+    @abstractmethod
+    def received(self, session: str, node: str) -> bytes:
+        """Return what the receiver has."""
+
+    @abstractmethod
+    def let_pass(self) -> None:
+        """Let some time pass, a part of what an image takes."""
+
+    def statuses(self, session: str) -> list[SessionStatus]:
+        """Return what the session says of itself until it is over."""
+        statuses = [self.transport.status(session)]
+        while statuses[-1].step is not SessionStep.OVER:
+            assert len(statuses) < POLLS
+            self.let_pass()
+            statuses.append(self.transport.status(session))
+        return statuses
+
+    def until_sending(self, session: str) -> None:
+        for _ in range(POLLS):
+            if any(one.octets for one in self.transport.status(session).receivers):
+                return
+            self.let_pass()
+        raise AssertionError(f"{session} never begins")
+
+
+class TransportContract:
+    """Subclasses give a fixture ``bench``."""
+
+    def test_every_receiver_gets_the_image(self, bench: Bench) -> None:
+        bench.transport.start(bench.order())
+        last = bench.statuses("s1")[-1]
+        assert (last.id, last.size) == ("s1", len(IMAGE))
+        assert last.nodes(ReceiverStep.DONE) == ("node1", "node2")
+        for node in ("node1", "node2"):
+            assert bench.received("s1", node) == IMAGE
+
+    def test_a_session_goes_forward_only(self, bench: Bench) -> None:
+        bench.transport.start(bench.order())
+        statuses = bench.statuses("s1")
+        steps = [list(SessionStep).index(status.step) for status in statuses]
+        assert steps == sorted(steps)
+        for n in range(2):
+            octets = [status.receivers[n].octets for status in statuses]
+            assert octets == sorted(octets)
+            assert octets[-1] == len(IMAGE)
+            assert all(
+                one.octets == len(IMAGE)
+                for status in statuses
+                if (one := status.receivers[n]).step is ReceiverStep.DONE
+            )
+
+    def test_starting_again_is_no_second_session(self, bench: Bench) -> None:
+        order = bench.order()
+        bench.transport.start(order)
+        bench.until_sending("s1")
+        had = bench.transport.status("s1").receivers[0].octets
+        bench.transport.start(order)
+        assert bench.transport.sessions() == ["s1"]
+        assert bench.transport.status("s1").receivers[0].octets >= had
+        last = bench.statuses("s1")[-1]
+        bench.transport.start(order)
+        assert bench.transport.status("s1") == last
+        assert bench.transport.sessions() == []
+
+    def test_an_id_stands_for_one_order(self, bench: Bench) -> None:
+        order = bench.order()
+        bench.transport.start(order)
+        with pytest.raises(TransportRefused, match="session s1: is there") as caught:
+            bench.transport.start(replace(order, receivers=("node3",)))
+        assert caught.value.is_permanent
+        assert [one.node for one in bench.transport.status("s1").receivers] == ["node1", "node2"]
+
+    def test_a_channel_in_use_is_refused_and_free_again_when_its_session_is_over(self, bench: Bench) -> None:
+        first = bench.order("s1")
+        second = replace(bench.order("s2", "node3"), channel=first.channel)
+        bench.transport.start(first)
+        with pytest.raises(TransportRefused, match="collides with session s1"):
+            bench.transport.start(second)
+        assert bench.transport.sessions() == ["s1"]
+        bench.statuses("s1")
+        bench.transport.start(second)
+        assert bench.transport.sessions() == ["s2"]
+
+    def test_two_sessions_at_once_both_finish(self, bench: Bench) -> None:
+        bench.transport.start(bench.order("s1", "node1", "node2"))
+        bench.transport.start(bench.order("s2", "node3"))
+        assert bench.transport.sessions() == ["s1", "s2"]
+        for session, nodes in (("s1", ("node1", "node2")), ("s2", ("node3",))):
+            assert bench.statuses(session)[-1].nodes(ReceiverStep.DONE) == nodes
+        assert bench.transport.sessions() == []
+
+    def test_who_does_not_join_is_left_behind(self, bench: Bench) -> None:
+        bench.keep_away("node1")
+        bench.transport.start(bench.order())
+        last = bench.statuses("s1")[-1]
+        assert last.nodes(ReceiverStep.DONE) == ("node2",)
+        assert last.nodes(ReceiverStep.FAILED) == ("node1",)
+        assert "did not join" in last.receivers[0].reason
+
+    def test_who_dies_is_dropped_and_the_others_finish(self, bench: Bench) -> None:
+        bench.let_die("node2")
+        bench.transport.start(bench.order("s1", "node1", "node2", "node3"))
+        last = bench.statuses("s1")[-1]
+        assert last.nodes(ReceiverStep.DONE) == ("node1", "node3")
+        assert last.nodes(ReceiverStep.FAILED) == ("node2",)
+        assert last.receivers[1].octets < len(IMAGE)
+        assert last.receivers[1].reason
+
+    def test_stopping_fails_those_that_are_not_done_and_may_be_repeated(self, bench: Bench) -> None:
+        bench.transport.start(bench.order())
+        bench.until_sending("s1")
+        bench.transport.stop("s1")
+        stopped = bench.transport.status("s1")
+        assert stopped.step is SessionStep.OVER
+        assert stopped.nodes(ReceiverStep.FAILED) == ("node1", "node2")
+        assert {one.reason for one in stopped.receivers} == {"stopped"}
+        bench.let_pass()
+        bench.transport.stop("s1")
+        assert bench.transport.status("s1") == stopped
+        assert bench.transport.sessions() == []
+
+    def test_stopping_what_is_over_changes_nothing(self, bench: Bench) -> None:
+        bench.transport.start(bench.order())
+        last = bench.statuses("s1")[-1]
+        bench.transport.stop("s1")
+        assert bench.transport.status("s1") == last
+
+    def test_a_session_that_is_not_there_is_missing_and_need_not_be_stopped(self, bench: Bench) -> None:
+        bench.transport.stop("s9")
+        with pytest.raises(SessionMissing, match="session s9: there is none") as caught:
+            bench.transport.status("s9")
+        assert caught.value.is_permanent
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param({"receivers": ()}, id="nobody"),
+            pytest.param({"receivers": ("node1", "node1")}, id="twice"),
+            pytest.param({"rate": 0}, id="no rate"),
+            pytest.param({"join_wait_s": -1.0}, id="no time to join"),
+            pytest.param({"channel": Channel("10.0.0.1", 9000)}, id="unicast"),
+            pytest.param({"channel": Channel("239.192.0.1", 9001)}, id="odd port"),
+            pytest.param({"channel": Channel("nowhere", 9000)}, id="no address"),
+        ],
+    )
+    def test_an_order_without_sense_is_refused(self, bench: Bench, change: dict[str, object]) -> None:
+        with pytest.raises(TransportRefused, match="session s1"):
+            bench.transport.start(replace(bench.order(), **change))  # type: ignore[arg-type]
+        assert bench.transport.sessions() == []
+
+    def test_an_image_that_cannot_be_read_is_refused(self, bench: Bench, tmp_path: Path) -> None:
+        missing = FileSource(tmp_path / "missing", 1000)
+        with pytest.raises(TransportRefused, match="No such file"):
+            bench.transport.start(replace(bench.order(), image=missing))
+        assert bench.transport.sessions() == []
+
+
+class FakeBench(Bench):
+    def __init__(self, folder: Path) -> None:
+        self.clock = HandClock()
+        self.fake = FakeTransport(Tools(folder, self.clock, lambda s: self.clock.move(seconds=s)))
+        self.transport = self.fake
+        self.channels: list[Channel] = []
+
+    def order(self, name: str = "s1", *receivers: str) -> Order:
+        self.channels.append(allocate(self.channels))
+        image = BytesSource(IMAGE, chunk=10_000)
+        return Order(name, image, receivers or ("node1", "node2"), self.channels[-1], rate=1_000_000)
+
+    def keep_away(self, node: str) -> None:
+        self.fake.fates[node] = Fate(joins_after_s=None)
+
+    def let_die(self, node: str) -> None:
+        self.fake.fates[node] = Fate(dies_at=len(IMAGE) // 2)
+
+    def received(self, session: str, node: str) -> bytes:
+        return b"".join(self.fake.received(session, node))
+
+    def let_pass(self) -> None:
+        self.clock.move(seconds=0.5)
+
+
+class TestFake(TransportContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Bench:
+        return FakeBench(tmp_path)
