@@ -51,7 +51,7 @@ def order(store: Store, actor: str, wish: Wish, *, clock: Clock, dry_run: bool =
     ``default`` takes back what hosts were told. A one-shot order leaves a standing one for later.
     Raises `NotFound`, `BadValue`, `Refused`.
     """
-    target = None if wish.target == DEFAULT else parse_target(wish.target)
+    target = None if wish.target == DEFAULT else _target(store, wish.target)
     if target is None and wish.once:
         raise Refused("'default' takes orders back, there is nothing to do once: leave --once away")
     with store.transaction(actor, f"boot {wish.target}{' --once' if wish.once else ''}") as change:
@@ -65,6 +65,16 @@ def order(store: Store, actor: str, wish: Wish, *, clock: Clock, dry_run: bool =
         if not dry_run:
             _write(change, hosts, wanted)
     return [_ordered(host, before, after, now) for host in hosts]
+
+
+def _target(store: Reads, text: str) -> Target:
+    """Read a target; a memory image's bare name is answered with what was meant."""
+    try:
+        return parse_target(text)
+    except BadValue as error:
+        if store.memory_image(text) is None:
+            raise
+        raise BadValue(error.field, text, f"{error.expected}; did you mean memory:{text}?") from None
 
 
 def _orders(store: Reads) -> Snapshot:

@@ -108,3 +108,8 @@ def test_durations(text: str, seconds: int) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(BadValue):
         parse_duration(text)
+
+
+def test_bare_name_of_an_image_is_answered_with_what_was_meant(store: Store, clock: HandClock) -> None:
+    with pytest.raises(BadValue, match=r"did you mean memory:debian\?"):
+        order(store, "anna", Wish("node1", "debian"), clock=clock)
