@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -211,6 +212,14 @@ class LunContract:
         assert bench.luns.volumes() == [Volume("b", SIZE, parent="a")]
         assert bench.content("b").startswith(IMAGE)
         assert bench.luns.clone("a", "b").name == "b"  # still what was wanted
+
+    def test_threads_that_want_the_same_get_the_same(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.write("a", BytesSource(IMAGE))
+        with ThreadPoolExecutor(8) as pool:
+            clones = list(pool.map(lambda n: bench.luns.clone("a", f"b{n % 2}"), range(16)))
+        assert set(clones) == {Volume(f"b{n}", SIZE, parent="a") for n in range(2)}
+        assert bench.content("b0") == bench.content("b1") == bench.content("a")
 
     # -- exports
 

@@ -4,6 +4,7 @@ A machine that is off is a QEMU that stands before its firmware's first instruct
 (``prelaunch``, as after ``-S``): its process stays, so that it can be switched on again.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ CTRL_ALT_DEL = ("ctrl", "alt", "delete")
 
 # `shutdown`: the guest switched itself off under -no-shutdown.
 _OFF = frozenset({"prelaunch", "shutdown"})
+# `paused`: somebody's `stop`, perhaps our own of an `off` that was cut off before its reset.
+_STANDING = frozenset({"prelaunch", "paused"})
 _POLLS, _POLL_S = 100, 0.05  # for QEMU to carry out a reset that it has taken
 
 
@@ -29,8 +32,9 @@ class QemuPower(Power):
         status = self._status(node)
         if status == "shutdown":
             self._tell(node, "system_reset")
-            self._until_past(node, "shutdown")
-        if status in _OFF:
+            self._until(node, {"prelaunch"})
+            status = "prelaunch"
+        if status in _STANDING:
             self._tell(node, "cont")
 
     def off(self, node: Host) -> None:
@@ -38,7 +42,7 @@ class QemuPower(Power):
             return
         self._tell(node, "stop")
         self._tell(node, "system_reset")
-        self._until_past(node, "paused")
+        self._until(node, _OFF)
 
     def _reset(self, node: Host, kind: ResetKind) -> None:
         if kind is ResetKind.SOFT:
@@ -47,12 +51,14 @@ class QemuPower(Power):
         else:
             self._tell(node, "system_reset")
 
-    def _until_past(self, node: Host, status: str) -> None:
+    def _until(self, node: Host, wanted: Collection[str]) -> None:
         """Wait until the reset has happened: QEMU answers when it has taken the order, not before."""
+        status = self._status(node)
         for _ in range(_POLLS):
-            if self._status(node) != status:
+            if status in wanted:
                 return
             self._tools.wait(_POLL_S)
+            status = self._status(node)
         raise PowerUnreachable(node.name, f"its QEMU stays {status} after a reset")
 
     def _status(self, node: Host) -> str:
