@@ -1,7 +1,7 @@
 """Names that every backend takes, and no two things with one of them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootd.drivers.lun import Chap, LunRefused, volume_name
@@ -20,16 +20,19 @@ def test_what_cannot_be_kept_is_told_apart_by_a_digest() -> None:
     assert volume_name("Root_Nodes", "a") != volume_name("root-nodes", "a")
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_any_words_make_a_name(words: list[str]) -> None:
     check_volume(volume_name(*words))
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS)
 def test_different_words_make_different_names(one: list[str], other: list[str]) -> None:
     assert (volume_name(*one) == volume_name(*other)) is (one == other)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "a.b", "b", "b.a", "-", ""]), min_size=1, max_size=4).map(tuple))
 def test_where_one_word_ends_is_not_forgotten(words: tuple[str, ...]) -> None:
     merged = (".".join(words),)

@@ -1,7 +1,7 @@
 """Machines in windows: each once, in order, never too many at a time."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootd.drivers.power import Window, due, in_windows
@@ -17,6 +17,7 @@ def test_the_last_window_may_be_smaller() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(NODES, st.integers(1, 9), st.floats(0, 600))
 def test_every_node_is_in_one_window_in_its_order(nodes: list[int], size: int, pause_s: float) -> None:
     windows = in_windows(nodes, size, pause_s)
@@ -25,6 +26,7 @@ def test_every_node_is_in_one_window_in_its_order(nodes: list[int], size: int, p
     assert [window.start_s for window in windows] == [i * pause_s for i in range(len(windows))]
 
 
+@settings(deadline=None)
 @given(NODES, st.integers(1, 9), st.floats(0, 600), st.floats(0, 9000))
 def test_what_was_due_stays_due(nodes: list[int], size: int, pause_s: float, elapsed_s: float) -> None:
     windows = in_windows(nodes, size, pause_s)

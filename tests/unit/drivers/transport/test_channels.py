@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootd.drivers.transport import STANDARD, Channel, ChannelsTaken, Range, allocate
@@ -33,6 +33,7 @@ def test_a_last_channel_from_another_range_is_no_hindrance() -> None:
     assert allocate([], Channel("239.1.2.3", 20000), SMALL).port == 9000
 
 
+@settings(deadline=None)
 @given(st.lists(CHANNELS, max_size=40), st.none() | CHANNELS)
 def test_a_channel_collides_with_none_that_is_taken(taken: list[Channel], last: Channel | None) -> None:
     channel = allocate(taken, last)
@@ -42,6 +43,7 @@ def test_a_channel_collides_with_none_that_is_taken(taken: list[Channel], last: 
     assert channel.is_valid
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60))
 def test_sessions_that_run_together_have_different_ethernet_addresses_and_ports(count: int) -> None:
     taken: list[Channel] = []

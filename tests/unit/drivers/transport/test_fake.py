@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootd.drivers.faults import Crash, PowerLost, Unreachable
@@ -137,6 +137,7 @@ def test_power_lost_before_a_start_leaves_no_session(fake: FakeTransport) -> Non
     assert fake.sessions() == []
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(ORDER.receivers),

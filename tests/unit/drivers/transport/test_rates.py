@@ -1,7 +1,7 @@
 """The budget is never exceeded, and nobody gets less than is fair."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootd.drivers.transport import grant, share
@@ -28,6 +28,7 @@ def test_what_runs_keeps_its_rate() -> None:
     assert grant(100, {"x": 170}, {"a": 90}) == {}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), WISHES, st.integers(1, 300))
 def test_the_budget_holds_and_all_that_are_served_have_the_floor(
     total: int, wishes: dict[str, int], floor: int
@@ -37,6 +38,7 @@ def test_the_budget_holds_and_all_that_are_served_have_the_floor(
     assert all(min(floor, wishes[name]) <= rate <= wishes[name] for name, rate in rates.items())
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), WISHES, st.integers(1, 300))
 def test_nobody_overtakes(total: int, wishes: dict[str, int], floor: int) -> None:
     rates = share(total, wishes, floor)
@@ -46,6 +48,7 @@ def test_nobody_overtakes(total: int, wishes: dict[str, int], floor: int) -> Non
     assert not first_waiting or needed > total
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), WISHES)
 def test_who_gets_less_than_wished_gets_as_much_as_any_other(total: int, wishes: dict[str, int]) -> None:
     rates = share(total, wishes)
@@ -54,6 +57,7 @@ def test_who_gets_less_than_wished_gets_as_much_as_any_other(total: int, wishes:
     assert not short or sum(rates.values()) == total
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), WISHES, WISHES)
 def test_sessions_that_run_and_start_stay_within_the_budget(
     total: int, running: dict[str, int], wishes: dict[str, int]
