@@ -92,7 +92,7 @@ def allocate(taken: Collection[Channel], last: Channel | None = None, within: Ra
     else:
         raise ChannelsTaken("", f"no multicast address of {within.network} is free")
     for port in _pairs(within.pairs, last):
-        if port not in ports and port + 1 not in ports:
+        if port not in ports:  # they are even, so the neighbour is free too
             return Channel(str(address), port)
     raise ChannelsTaken("", f"no port pair of {within.first_port}-{within.last_port} is free")
 
