@@ -226,7 +226,7 @@ class _Reader:
     def _examine(self, stream: Stream) -> tuple[str, Partclone | None]:
         """Return the compression and the header of a stream, having looked at both its ends."""
         first, last = stream.files[0], stream.files[-1]
-        if not self._sizes[first] or not self._sizes[last]:
+        if not stream.begins or not self._sizes[first] or not self._sizes[last]:
             return stream.compression, None  # told already
         head = self._folder.head(first, HEAD)
         compression = stream.compression or compression_of(head)

@@ -26,6 +26,12 @@ class Stream:
     compression: str  # a key of `MAGIC`; "" where the names do not say
     files: tuple[str, ...]
 
+    @property
+    def begins(self) -> bool:
+        """Tell whether the first file is the beginning: the whole, or the piece ``aa``."""
+        suffix = self.files[0].rpartition(".")[2]
+        return suffix in MAGIC or suffix.endswith("-img") or set(suffix) == {"a"}
+
 
 def is_image_file(name: str) -> bool:
     """Tell whether *name* is that of a partition's data."""
@@ -47,7 +53,7 @@ def find_streams(sizes: Mapping[str, int]) -> tuple[list[Stream], list[str]]:
     wrong: list[str] = []
     for name in sorted(sizes):
         match = _IMAGE.match(name)
-        if match is None:
+        if match is None or name.endswith(".info"):  # sda1.dd-img.info: a note beside the data
             continue
         words = match["rest"].split(".")[1:]
         suffix = words.pop() if words and words[-1] not in MAGIC and _SPLIT.match(words[-1]) else ""

@@ -152,7 +152,9 @@ def _copy(
     def step(octets: int) -> None:
         nonlocal done
         done += octets
-        progress(told, done, max(done, total))
+        if done > total:  # and it may never end
+            raise BadImage(told, [Mistake(0, "it grows while it is copied")])
+        progress(told, done, total)
 
     for name, size in found.sizes.items():
         own = expected.get(name, {})
