@@ -66,8 +66,8 @@ def scan_(site: Site, dry_run: bool, as_json: bool) -> int:
         print_json({"away": found.away or None, "dry_run": dry_run, "found": findings})
         return 1 if found.away or found.refused else 0
     for each in found.findings:
-        state = f", {each.after.state}" if each.after and each.what == "registered" else ""
-        click.echo(f"{each.folder}: {each.what}{state}")
+        known = each.what == "registered" and each.after
+        click.echo(f"{each.folder}: {known.state if known else each.what}")
         for note in each.notes:
             click.echo(f"    {note}")
     if found.away:
