@@ -105,3 +105,14 @@ class StoreFull(StoreFailed):
     """There is no room left for what was to be written; nothing of it was."""
 
     code = "store-full"
+
+
+class CannotBook(BootdError):
+    """A booking that cannot be: every reason at once."""
+
+    code = "cannot-book"
+
+    def __init__(self, what: str, reasons: Sequence[str]) -> None:
+        listed = f" {reasons[0]}" if len(reasons) == 1 else "".join(f"\n  - {reason}" for reason in reasons)
+        super().__init__(f"{what}:{listed}")
+        self.what, self.reasons = what, tuple(reasons)

@@ -48,6 +48,9 @@ RESERVATION = Lifecycle(
         Move("end", ("active",), "ended"),
         Move("cancel", ("booked", "active"), "cancelled"),
         Move("fail", ("booked", "active"), "failed"),
+        Move("move", ("booked",), "booked"),
+        Move("extend", ("booked",), "booked"),
+        Move("extend", ("active",), "active"),
     ),
 )
 

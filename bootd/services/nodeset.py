@@ -16,6 +16,7 @@ from netboot.hwaddr import parse_mac
 
 LIMIT = 65536  # names one set may spell out
 _TERM = re.compile(r"(?:[^,\[\]]|\[[^\[\]]*\])+")
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})\Z")
 _RANGE = re.compile(r"(!?)([0-9]{1,9})(?:-([0-9]{1,9}))?\Z")
 
 
@@ -128,3 +129,34 @@ def _numbers(inside: str) -> list[str]:
             else:
                 numbers[name] = None
     return list(numbers)
+
+
+def fold(names: Iterable[str]) -> str:
+    """Return the short text that `parse` reads as just these names: ``node[01-40],r1n1``."""
+    digits: dict[str, list[str]] = {}  # what stands before the number -> numbers as they are written
+    folded: list[str] = []
+    for name in sorted(set(names)):
+        match = _NUMBERED.match(name)
+        if match is None:
+            folded.append(name)
+        else:
+            digits.setdefault(match[1], []).append(match[2])
+    for stem, numbers in digits.items():
+        is_padded = any(number.startswith("0") for number in numbers)
+        widths: dict[int, list[int]] = {}
+        for number in numbers:
+            widths.setdefault(len(number) if is_padded else 1, []).append(int(number))
+        folded.append(_term(stem, [run for width in sorted(widths) for run in _runs(widths[width], width)]))
+    return ",".join(sorted(folded))
+
+
+def _term(stem: str, runs: Sequence[str]) -> str:
+    alone = len(runs) == 1 and "-" not in runs[0]
+    return f"{stem}{runs[0]}" if alone else f"{stem}[{','.join(runs)}]"
+
+
+def _runs(numbers: Sequence[int], width: int) -> Iterator[str]:
+    for _, run in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
+        found = [number for _, number in run]
+        first, last = str(found[0]).zfill(width), str(found[-1]).zfill(width)
+        yield first if first == last else f"{first}-{last}"

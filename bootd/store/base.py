@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from bootd.boot.snapshot import Changes, Policy, Snapshot
 from bootd.model import (
@@ -46,6 +46,15 @@ class Kept:
 
     id: int
     observation: Observation
+
+
+class Held(NamedTuple):
+    """The nodes of a reservation and their time: what is asked of thousands of them at once."""
+
+    id: int
+    starts_at: datetime
+    ends_at: datetime
+    nodes: Sequence[str]
 
 
 class Reads(ABC):
@@ -121,6 +130,12 @@ class Reads(ABC):
     @abstractmethod
     def reservations_between(self, starts_at: datetime, ends_at: datetime) -> list[Reservation]:
         """Return the reservations, of any state, that overlap this time, by their start."""
+
+    @abstractmethod
+    def held_between(
+        self, starts_at: datetime, ends_at: datetime, *, states: Sequence[str], project: str | None = None
+    ) -> list[Held]:
+        """Return what reservations of *states* that overlap this time hold, in no order."""
 
 
 class Transaction(Reads):

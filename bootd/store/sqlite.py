@@ -22,7 +22,7 @@ from bootd.model import (
     Sighting,
 )
 from bootd.store import rows
-from bootd.store.base import JournalEntry, Kept, Reads, Record, Store, Transaction
+from bootd.store.base import Held, JournalEntry, Kept, Reads, Record, Store, Transaction
 from bootd.store.failures import translated
 from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE, Kind
@@ -125,6 +125,19 @@ class _SqliteReads(Reads):
     def reservations_between(self, starts_at: datetime, ends_at: datetime) -> list[Reservation]:
         span = (rows.instant(starts_at), rows.instant(ends_at))
         return self._all(RESERVATION, "starts_at, id", "WHERE ends_at > ? AND starts_at < ?", span)
+
+    def held_between(
+        self, starts_at: datetime, ends_at: datetime, *, states: Sequence[str], project: str | None = None
+    ) -> list[Held]:
+        marks = ", ".join("?" * len(states))
+        which, values = ("AND project = ?", [project]) if project is not None else ("", [])
+        found = self._ask(
+            "SELECT id, starts_at, ends_at, nodes FROM reservations"
+            f" WHERE ends_at > ? AND starts_at < ? AND state IN ({marks}) {which}",
+            [rows.instant(starts_at), rows.instant(ends_at), *states, *values],
+        )
+        at = rows.parse_instant
+        return [Held(number, at(start), at(end), json.loads(nodes)) for number, start, end, nodes in found]
 
     def sightings(self) -> list[Sighting]:
         found = self._ask("SELECT * FROM sightings ORDER BY last_seen_at DESC, mac")

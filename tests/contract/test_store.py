@@ -7,7 +7,16 @@ import pytest
 
 from bootd.boot.snapshot import Policy, apply_changes
 from bootd.errors import Conflict, NotFound, Refused
-from bootd.model import Assignment, Observation, Override, Sighting, Target, TargetKind
+from bootd.model import (
+    Assignment,
+    Observation,
+    Override,
+    Project,
+    Reservation,
+    Sighting,
+    Target,
+    TargetKind,
+)
 from bootd.store import Store
 from tests.helpers.site import NOON, HandClock, a_host, an_image
 
@@ -283,3 +292,17 @@ def test_a_store_belongs_to_its_thread(store: Store) -> None:
     thread.start()
     thread.join()
     assert len(errors) == 1
+
+
+def test_what_is_held_at_a_time_is_told_by_state_and_project(store: Store) -> None:
+    span = (NOON, NOON + timedelta(hours=1))
+    with store.transaction("anna") as change:
+        for number, project in enumerate(("orbit", "mesh", "orbit"), 1):
+            change.keep(Project(project, "anna", NOON))
+            state = "cancelled" if number == 3 else "booked"
+            change.keep(Reservation(number, project, *span, ("a", "b"), (), NOON, "anna", state=state))
+    first = store.held_between(*span, states=["booked", "cancelled"], project="orbit")
+    assert first == [(1, *span, ["a", "b"]), (3, *span, ["a", "b"])]
+    assert [held.id for held in store.held_between(*span, states=["booked"])] == [1, 2]
+    later = (span[1], span[1] + timedelta(hours=1))
+    assert store.held_between(*later, states=["booked"]) == []

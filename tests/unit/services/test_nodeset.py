@@ -1,6 +1,8 @@
 """Node sets: which hosts a text names."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bootd.errors import BadValue, NotFound
 from bootd.model import Role
@@ -90,3 +92,24 @@ def test_a_group_without_members_is_an_error() -> None:
 def test_what_is_no_node_set_is_refused(text: str) -> None:
     with pytest.raises(BadValue):
         nodeset.parse(text, HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["node1"], "node1"),
+        (["node10", "node9", "node8", "a"], "a,node[8-10]"),
+        (["n01", "n02", "n04"], "n[01-02,04]"),
+        (["r1n1", "r2n1", "r1n2"], "r1n[1-2],r2n1"),
+        (["7", "8"], "[7-8]"),
+        ([], ""),
+    ],
+)
+def test_names_are_folded_into_a_short_text(names: list[str], text: str) -> None:
+    assert nodeset.fold(names) == text
+
+
+@given(st.sets(st.from_regex(r"[a-z]{1,2}[0-9]{0,3}", fullmatch=True), min_size=1, max_size=30))
+def test_folded_names_are_read_back_as_the_same(names: set[str]) -> None:
+    hosts = [a_host(n, name=name) for n, name in enumerate(sorted(names), 1)]
+    assert {host.name for host in nodeset.parse(nodeset.fold(names), hosts)} == names
