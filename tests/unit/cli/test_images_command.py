@@ -7,7 +7,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from bootd.cli.main import bootd as command
-from bootd.cli.tables import size_text
+from bootd.units import size_text
 from tests.helpers.clonezilla import clonezilla_files, with_sums, write
 from tests.helpers.command import Bootd
 
