@@ -100,6 +100,13 @@ class Incoming:
             self._placed = None
 
 
+def make_root(root: Path) -> None:
+    """Make the folder of a dark store, owned like the one it lies in: the daemon is not root."""
+    with _said("make", root):
+        root.mkdir(mode=0o755, parents=True)
+        _inherit([root], root.parent)
+
+
 def check_room(root: Path, sizes: Mapping[str, int]) -> None:
     """Raise `Refused` where what is to come cannot fit; saves hours of copying."""
     with _said("look at", root):

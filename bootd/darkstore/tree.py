@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,17 +71,14 @@ class Tree:
 
     def check(self, *, expected: int = 0) -> None:
         """Raise `DarkStoreAway` where the tree cannot be the real one, with *expected* images in it."""
-        with reachable(f"the dark store {self.root}"):
-            try:
-                empty = not any(self.root.iterdir())
-            except (FileNotFoundError, NotADirectoryError) as error:
-                raise DarkStoreAway(f"the dark store {self.root} is not there") from error
-            except PermissionError as error:
-                raise DarkStoreAway(
-                    f"the dark store {self.root} may not be read: permission denied"
-                ) from error
-            if self.must_be_mount and not self.is_mount(self.root):
-                raise DarkStoreAway(f"the dark store {self.root} is not mounted (images.dark_store_mount)")
+        try:
+            empty = not any(self.root.iterdir())
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise DarkStoreAway(f"the dark store {self.root} is not there") from error
+        except OSError as error:
+            raise DarkStoreAway(f"the dark store {self.root} cannot be read: {error.strerror}") from error
+        if self.must_be_mount and not self.is_mount(self.root):
+            raise DarkStoreAway(f"the dark store {self.root} is not mounted (images.dark_store_mount)")
         if expected and empty:
             raise DarkStoreAway(
                 f"the dark store {self.root} is empty, with {expected} images registered: is it mounted?"
@@ -92,12 +89,12 @@ class Tree:
         places: dict[ImageRef, Place] = {}
         problems: list[str] = []
         with reachable(f"the dark store {self.root}"):
-            for project in _folders(self.root, problems):
-                names = [entry.name for entry in os.scandir(self.root / project)]
-                if clonezilla.looks_like(dict.fromkeys(names, 0)):
+            for project in _folders(_entries(self.root, str(self.root), problems)):
+                entries = _entries(self.root / project, project, problems)
+                if clonezilla.looks_like({entry.name: 0 for entry in entries}):
                     problems.append(f"{project}: an image on the first level; it belongs into PROJECT/IMAGE")
                     continue
-                for name in _folders(self.root / project, problems):
+                for name in _folders(entries):
                     self._take(f"{project}/{name}", places, problems)
         return Walk(tuple(places.values()), tuple(problems))
 
@@ -119,8 +116,12 @@ class Tree:
             names = [entry.name for entry in os.scandir(self.root / project)]
         except FileNotFoundError:
             return []
-        refs = [parse_image_ref(f"{project}/{each}") for each in names if each.partition("@")[0] == name]
-        return sorted(ref.version or 1 for ref in refs)
+        found = []
+        for each in names:
+            plain, mark, version = each.partition("@")
+            if plain == name and (not mark or (version.isascii() and version.isdecimal())):
+                found.append(int(version[:6]) if mark else 1)
+        return sorted(found)
 
     def path(self, folder: str) -> Path:
         """Return the real path of a folder of the tree.
@@ -135,8 +136,11 @@ class Tree:
         real = Path(os.path.realpath(self.root / folder))
         if not real.is_relative_to(os.path.realpath(self.root)):
             raise BadImage(folder, [Mistake(0, "a link that leaves the dark store")])
-        with reachable(f"the dark store {self.root}"):
-            real.stat()
+        try:
+            with reachable(f"the dark store {self.root}"):
+                real.stat()
+        except PermissionError as error:
+            raise BadImage(folder, [Mistake(0, f"cannot be read: {error.strerror}")]) from error
         return real
 
     def inspect(self, folder: str) -> Inspected:
@@ -233,15 +237,17 @@ def inspect(path: Path, source: str, *, within: Path | None = None) -> Inspected
     return Inspected(kind, description, folder.sizes)
 
 
-def _folders(path: Path, problems: list[str]) -> list[str]:
-    """Return the folders in *path* that are not hidden, by name."""
-    names = []
+def _entries(path: Path, told: str, problems: list[str]) -> list[os.DirEntry[str]]:
+    """Return what is in *path*, by name."""
     try:
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except PermissionError as error:
-        problems.append(f"{path}: {error.strerror}")
+        with reachable(f"the dark store {path}"):
+            return sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(f"{told}: cannot be read: {error.strerror}")
         return []
-    for entry in entries:
-        if not entry.name.startswith(".") and entry.name not in _SYSTEM and entry.is_dir():
-            names.append(entry.name)
-    return names
+
+
+def _folders(entries: Iterable[os.DirEntry[str]]) -> list[str]:
+    """Return the names of the folders that are not hidden."""
+    shown = (entry for entry in entries if not entry.name.startswith(".") and entry.name not in _SYSTEM)
+    return [entry.name for entry in shown if entry.is_dir()]

@@ -8,7 +8,7 @@ from bootd.clock import Clock
 from bootd.darkstore import sums
 from bootd.darkstore.errors import BadImage, DarkStoreAway
 from bootd.darkstore.folder import Folder, text_of
-from bootd.darkstore.incoming import Incoming, Progress, check_room, incoming, read_through
+from bootd.darkstore.incoming import Incoming, Progress, check_room, incoming, make_root, read_through
 from bootd.darkstore.tree import DiskFolder, Inspected, Tree, folder_of, inspect, reachable
 from bootd.errors import BadValue, Mistake, NotFound, Refused
 from bootd.formats.fields import nearest
@@ -135,10 +135,7 @@ def _named(found: Inspected, path: Path) -> Inspected:
 def _check_root(store: Store, tree: Tree) -> None:
     expected = sum(image.state != "retired" for image in store.every(DiskImage))
     if not expected and not tree.must_be_mount and not tree.root.exists():
-        try:
-            tree.root.mkdir(mode=0o755, parents=True)
-        except OSError as error:
-            raise Refused(f"cannot make the dark store {tree.root}: {error.strerror}") from error
+        make_root(tree.root)
     tree.check(expected=expected)
 
 

@@ -59,6 +59,12 @@ def test_a_version_has_one_folder(version: int | None, folder: str) -> None:
     assert folder_of(ImageRef("p", "i", version)) == folder
 
 
+def test_a_folder_of_an_odd_name_does_not_stop_the_counting(tree: Tree) -> None:
+    for folder in ("mesh/debian@new", "mesh/debian@3", "mesh/debian-old"):
+        (tree.root / folder).mkdir(parents=True)
+    assert tree.versions("mesh", "debian") == [3]
+
+
 # -- away -----------------------------------------------------------------------------------
 
 
@@ -66,6 +72,12 @@ def test_a_root_that_is_not_there_is_away(tree: Tree) -> None:
     tree.root.rmdir()
     with pytest.raises(DarkStoreAway, match="is not there"):
         tree.check()
+
+
+def test_a_root_that_cannot_be_read_is_away(tree: Tree) -> None:
+    (tree.root / "loop").symlink_to("loop")
+    with pytest.raises(DarkStoreAway, match="cannot be read: Too many levels"):
+        Tree(tree.root / "loop").check()
 
 
 def test_an_empty_root_is_away_only_where_there_should_be_images(tree: Tree) -> None:
