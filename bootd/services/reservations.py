@@ -310,7 +310,7 @@ def _openings(
     reads: Reads, names: Sequence[str], after: datetime, until: datetime, length: timedelta
 ) -> dict[str, list[Opening]]:
     busy: dict[str, list[tuple[datetime, datetime]]] = {name: [] for name in names}
-    for each in reads.held_between(after, until, states=LIVE):
+    for each in reads.held_between(after, until, states=LIVE, nodes=busy.keys()):
         for node in each.nodes:
             if node in busy:
                 busy[node].append((each.starts_at, each.ends_at))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,9 +134,18 @@ class Reads(ABC):
 
     @abstractmethod
     def held_between(
-        self, starts_at: datetime, ends_at: datetime, *, states: Sequence[str], project: str | None = None
+        self,
+        starts_at: datetime,
+        ends_at: datetime,
+        *,
+        states: Sequence[str],
+        project: str | None = None,
+        nodes: AbstractSet[str] | None = None,
     ) -> list[Held]:
-        """Return what reservations of *states* that overlap this time hold, in no order."""
+        """Return what reservations of *states* that overlap this time hold, in no order.
+
+        With *project* only its own, with *nodes* only those that hold any of them.
+        """
 
 
 class Transaction(Reads):

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -127,7 +128,13 @@ class _SqliteReads(Reads):
         return self._all(RESERVATION, "starts_at, id", "WHERE ends_at > ? AND starts_at < ?", span)
 
     def held_between(
-        self, starts_at: datetime, ends_at: datetime, *, states: Sequence[str], project: str | None = None
+        self,
+        starts_at: datetime,
+        ends_at: datetime,
+        *,
+        states: Sequence[str],
+        project: str | None = None,
+        nodes: AbstractSet[str] | None = None,
     ) -> list[Held]:
         marks = ", ".join("?" * len(states))
         which, values = ("AND project = ?", [project]) if project is not None else ("", [])
@@ -137,7 +144,12 @@ class _SqliteReads(Reads):
             [rows.instant(starts_at), rows.instant(ends_at), *states, *values],
         )
         at = rows.parse_instant
-        return [Held(number, at(start), at(end), json.loads(nodes)) for number, start, end, nodes in found]
+        return [
+            Held(number, at(start), at(end), held)
+            for number, start, end, text in found
+            for held in (json.loads(text),)
+            if nodes is None or not nodes.isdisjoint(held)
+        ]
 
     def sightings(self) -> list[Sighting]:
         found = self._ask("SELECT * FROM sightings ORDER BY last_seen_at DESC, mac")

@@ -304,5 +304,7 @@ def test_what_is_held_at_a_time_is_told_by_state_and_project(store: Store) -> No
     first = store.held_between(*span, states=["booked", "cancelled"], project="orbit")
     assert first == [(1, *span, ["a", "b"]), (3, *span, ["a", "b"])]
     assert [held.id for held in store.held_between(*span, states=["booked"])] == [1, 2]
+    assert [held.id for held in store.held_between(*span, states=["booked"], nodes={"b", "x"})] == [1, 2]
+    assert store.held_between(*span, states=["booked"], nodes={"x"}) == []
     later = (span[1], span[1] + timedelta(hours=1))
     assert store.held_between(*later, states=["booked"]) == []
