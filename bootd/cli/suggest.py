@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bootd.cli.context import Site
-from bootd.model import DiskImage, Project
+from bootd.model import DiskImage, Project, Reservation
 from bootd.store import Store
 
 NODESET_HELP = "NODESET: node[01-40,!07], @role:mesh, @GROUP, @all, a name or a MAC address; commas between."
@@ -58,6 +58,9 @@ group = _from_store(lambda store: sorted({each for host in store.hosts() for eac
 image = _from_store(lambda store: [each.name for each in store.memory_images()])
 project = _from_store(lambda store: [each.name for each in store.every(Project)])
 disk_image = _from_store(lambda store: sorted(str(each.ref) for each in store.every(DiskImage)))
+reservation = _from_store(
+    lambda store: [str(each.id) for each in store.every(Reservation) if each.state in ("booked", "active")]
+)
 target = _from_store(
     lambda store: ["local", "default", *(f"memory:{each.name}" for each in store.memory_images())]
 )
