@@ -25,7 +25,16 @@ _RULE_PARTS = frozenset(
 _LAST_INTERVAL = 1000
 _NEEDED = ("UID", "DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "STATUS")
 # what the library is known to raise at texts that are no calendar
-_BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+_BROKEN = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,8 @@ def parse_events(
 
 
 def _told(error: Exception) -> str:
+    if isinstance(error, OSError):  # TZID=Europe/ is a folder of the zones
+        return "one of its time zones is none"
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 

@@ -183,6 +183,11 @@ def test_what_is_no_calendar_is_refused(text: str) -> None:
         ical.parse_events(text, zone=UTC, after=NOON, until=NOON)
 
 
+def test_a_zone_that_is_a_folder_of_zones_is_refused() -> None:
+    with pytest.raises(BadText, match="one of its time zones is none"):
+        read("UID:a\nDTSTART;TZID=Europe/:20260316T090000\nDURATION:PT1H")
+
+
 def test_only_bad_text_escapes_whatever_is_read() -> None:
     rule = BASE + "RRULE:FREQ=MONTHLY;BYDAY=3MO;COUNT=2\nEXDATE:20260420T070000Z\nRDATE:20260401T100000Z"
     seeds = [calendar(rule).encode(), ical.format_events([EVENT], "x").encode()]
