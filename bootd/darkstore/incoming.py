@@ -1,7 +1,6 @@
 """Copying an image into the dark store: under a name nobody sees, hashed on the way, whole or not at all."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from bootd.darkstore.tree import reachable
 from bootd.errors import Refused
+from bootd.folders import clear_leftovers, lock_folder, sync_folder
 from bootd.model import ImagePart
 
 CHUNK = 1 << 20
@@ -41,11 +41,11 @@ def incoming(root: Path) -> Iterator["Incoming"]:
     with _said("write to", root):
         (root / _FOLDER).mkdir(mode=0o750, exist_ok=True)
         _inherit([root / _FOLDER], root)
-        turn = _lock(root / _FOLDER)  # nobody may take the folder for a leftover before it is locked
+        turn = lock_folder(root / _FOLDER)  # nobody may take the folder for a leftover before it is locked
         try:
-            _clear_leftovers(root / _FOLDER)
+            clear_leftovers(root / _FOLDER)
             folder = Path(tempfile.mkdtemp(dir=root / _FOLDER))
-            held = _lock(folder)
+            held = lock_folder(folder)
         finally:
             os.close(turn)
     try:
@@ -86,9 +86,9 @@ class Incoming:
             if target.exists():
                 raise Refused(f"{target} is there already; nothing in the dark store is overwritten")
             self._folder.chmod(0o755)
-            _sync(self._folder)
+            sync_folder(self._folder)
             self._folder.rename(target)
-            _sync(target.parent)
+            sync_folder(target.parent)
         self._placed = target
         _inherit([target.parent, target, *target.iterdir()], self._root)
         return target
@@ -116,17 +116,6 @@ def check_room(root: Path, sizes: Mapping[str, int]) -> None:
         raise Refused(f"the dark store {root} has room for {free:,} octets, the image needs {wanted:,}")
 
 
-def _clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left: a living one holds the lock on its folder."""
-    for leftover in filter(Path.is_dir, folder.iterdir()):
-        try:
-            held = _lock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-        shutil.rmtree(leftover, ignore_errors=True)
-        os.close(held)
-
-
 def _inherit(paths: Sequence[Path], root: Path) -> None:
     """Give what root copied to the owner of the dark store, as far as the file server lets us."""
     if os.geteuid() != 0:
@@ -137,24 +126,6 @@ def _inherit(paths: Sequence[Path], root: Path) -> None:
             os.chown(path, owner.st_uid, owner.st_gid)
         except PermissionError:
             return  # a server that squashes root: what it made is its own choice already
-
-
-def _lock(folder: Path, how: int = fcntl.LOCK_EX) -> int:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, how)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -4,7 +4,6 @@
 a new version another URL, so no cache and no half-done boot can mix two versions.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bootd.errors import Refused
+from bootd.folders import clear_leftovers, lock_folder, sync_folder
 from bootd.model import ImageFile, MemoryImage
 
 _CHUNK = 1 << 20
@@ -58,7 +58,7 @@ class Shelf:
         """Keep other processes from placing or removing files meanwhile."""
         with _said("write", self.folder):
             _make(self.folder)
-            held = _lock(self.folder)
+            held = lock_folder(self.folder)
         try:
             yield self
         finally:
@@ -71,23 +71,13 @@ class Shelf:
 
     def _place(self) -> tuple[Path, int]:
         """Return a folder to copy to, and the lock on it that says its owner lives."""
-        turn = _lock(self._incoming)  # nobody may take the folder for a leftover before it is locked
+        turn = lock_folder(self._incoming)  # nobody may take the folder for a leftover before it is locked
         try:
-            self._clear_leftovers()
+            clear_leftovers(self._incoming)
             incoming = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}-", dir=self._incoming))
-            return incoming, _lock(incoming)
+            return incoming, lock_folder(incoming)
         finally:
             os.close(turn)
-
-    def _clear_leftovers(self) -> None:
-        """Remove what killed processes left: a living one holds the lock on its folder."""
-        for leftover in filter(Path.is_dir, self._incoming.iterdir()):
-            try:
-                held = _lock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, FileNotFoundError):
-                continue
-            shutil.rmtree(leftover, ignore_errors=True)
-            os.close(held)
 
 
 class Filling:
@@ -116,8 +106,8 @@ class Filling:
                     path = self._files / file.path
                     _make(path.parent)
                     waiting.rename(path)
-                    _sync(path.parent)
-                _sync(self._shelf.folder)
+                    sync_folder(path.parent)
+                sync_folder(self._shelf.folder)
             yield
 
     def sweep(self, image: MemoryImage, replaced: MemoryImage | None, now: datetime) -> None:
@@ -164,31 +154,13 @@ def _make(folder: Path) -> None:
         _inherit(descriptor, folder.parent)
     finally:
         os.close(descriptor)
-    _sync(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _inherit(descriptor: int, folder: Path) -> None:
     if os.geteuid() == 0:
         owner = folder.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _lock(folder: Path, how: int = fcntl.LOCK_EX) -> int:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, how)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
