@@ -103,7 +103,7 @@ class Incoming:
 def make_root(root: Path) -> None:
     """Make the folder of a dark store, owned like the one it lies in: the daemon is not root."""
     with _said("make", root):
-        root.mkdir(mode=0o755, parents=True)
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)  # another copy may be the first at the same time
         _inherit([root], root.parent)
 
 

@@ -1,6 +1,6 @@
 """iCalendar (RFC 5545): events written and read; recurring ones are spelled out within a bound.
 
-Writing needs no library. Reading does: `icalendar`, of the extra ``[calendar]``.
+Writing needs no library; reading is left to `icalendar`, imported when a calendar is read.
 """
 
 import itertools
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from bootd.errors import BadText, Mistake, Refused
+from bootd.errors import BadText, Mistake
 from bootd.formats.instants import YEARS
 
 MOST_OCCURRENCES = 1000  # of one event
@@ -119,16 +119,6 @@ def _folded(line: str) -> str:
     return "\r\n ".join(rows)
 
 
-def need_library() -> None:
-    """Raise `Refused` with the way out where `icalendar` is not installed."""
-    try:
-        import icalendar  # noqa: F401
-    except ModuleNotFoundError:
-        raise Refused(
-            "reading calendars needs the Python package icalendar: pip install 'bootd-appliance[calendar]'"
-        ) from None
-
-
 def parse_events(
     text: str, *, zone: tzinfo, after: datetime, until: datetime, source: str = "calendar"
 ) -> Events:
@@ -137,7 +127,6 @@ def parse_events(
     Recurring events are spelled out: the occurrences that end after *after* and start before *until*.
     Raises `BadText` where it is no calendar.
     """
-    need_library()
     from icalendar import Calendar
 
     try:

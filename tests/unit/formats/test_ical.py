@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from icalendar import Calendar
 
-from bootd.errors import BadText, BadValue, Refused
+from bootd.errors import BadText, BadValue
 from bootd.formats import bookingtext, ical
 from bootd.formats.ical import Event
 from bootd.formats.instants import parse_instant
@@ -200,13 +200,6 @@ def test_only_bad_text_escapes_whatever_is_read() -> None:
         except BadText:
             continue
     assert good > 0
-
-
-def test_without_the_library_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "icalendar", None)
-    with pytest.raises(Refused, match=r"pip install 'bootd-appliance\[calendar\]'"):
-        read("UID:a")
-    assert "BEGIN:VEVENT" in ical.format_events([EVENT], "x")
 
 
 @pytest.mark.parametrize(
