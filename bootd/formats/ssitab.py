@@ -147,7 +147,8 @@ def format_hosts(hosts: Sequence[Host], layout: str = "") -> str:
         line = cut(text)
         known = _read(Checker(), 1, line)
         if known is None:
-            lines += [] if line.words else [text]  # a line we no longer understand names no host of ours
+            blank = text.strip(_BLANK)[:1] in ("", "#")
+            lines += [text] if blank else []  # a line we no longer understand names no host of ours
             continue
         host = left.pop(known.name, None) or left.pop(by_mac.get(known.mac, ""), None)
         if host is not None:

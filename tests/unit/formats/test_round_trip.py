@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bootd.errors import BadText, BadValue
@@ -71,6 +71,10 @@ def test_an_old_layout_never_costs_a_host(before: list[Host], now: list[Host]) -
 
 
 @_QUIETLY
+@example([], '"')
+@example([], "name=x # half a line")
+@example([], "\u2003")  # blank to Unicode, a word to us
+@example([], "\x1c#\x00")
 @given(TABLES, st.text())
 def test_any_text_may_be_a_layout(hosts: list[Host], layout: str) -> None:
     read = {row.host.name: row.host for row in ssitab.parse(ssitab.format_hosts(hosts, layout))}
