@@ -52,7 +52,7 @@ test: lab-packages test-packages develop ## The whole suite, real machines booti
 
 ##@ Parts of the suite
 .PHONY: test-unit test-net test-vm golden docs fuzz bench
-test-unit: lab-packages develop ## Units, contracts, golden files: no root, no machines
+test-unit: lab-packages develop ## Units, contracts, golden files: no machines (as root, else a few fail and say so)
 	$(BIN)/pytest tests/unit tests/contract tests/fuzz
 test-net: test-packages develop ## Real clients against the real listeners
 	$(SUDO) $(BIN)/pytest tests/net

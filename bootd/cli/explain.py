@@ -9,11 +9,10 @@ import click
 
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
-from bootd.errors import BadValue, NotFound
+from bootd.cli.machine import find_machine
+from bootd.errors import BadValue
 from bootd.formats.fields import nearest
 from netboot.arch import BY_NAME, Architecture
-from netboot.errors import LocalError
-from netboot.hwaddr import parse_mac
 from netboot.request import Stage
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def explain(
 
     arch = _architecture(firmware)
     snapshot = _snapshot(site)
-    mac = _mac(snapshot, machine)
+    mac, _ = find_machine(machine, snapshot.hosts.get, lambda: snapshot.hosts)
     server = _server(site)
     found = rules.explain(
         snapshot, mac, arch, _instant(at_text), server, stage=Stage(stage) if stage else None
@@ -82,19 +81,6 @@ def _snapshot(site: Site) -> "Snapshot":
     policy = Policy(loaders=loaders_on_disk(site.config), uefi_strategy=site.config["dhcp.uefi"])
     with site.open_store() as store:
         return store.load_snapshot(policy)
-
-
-def _mac(snapshot: "Snapshot", machine: str) -> str:
-    host = snapshot.hosts.get(machine)
-    if host is not None:
-        return host.mac
-    try:
-        return parse_mac(machine)
-    except LocalError:
-        hint = nearest(machine, snapshot.hosts).removeprefix("; ")
-        raise NotFound(
-            "host", machine, hint or "give a name of `bootd hosts list` or a MAC address"
-        ) from None
 
 
 def _server(site: Site) -> "ServerFacts":

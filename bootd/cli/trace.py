@@ -10,11 +10,8 @@ import click
 
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site
-from bootd.errors import NotFound
-from bootd.formats.fields import nearest
+from bootd.cli.machine import find_machine
 from bootd.units import size_text
-from netboot.errors import LocalError
-from netboot.hwaddr import parse_mac
 
 if TYPE_CHECKING:
     from bootd.boot.chain import Boot
@@ -37,7 +34,7 @@ def trace(site: Site, machine: str, follow: bool, last: int, as_json: bool) -> N
     from bootd.boot.chain import boots
 
     with site.open_store() as store:
-        mac, host = _who(store, machine)
+        mac, host = find_machine(machine, store.host, lambda: [each.name for each in store.hosts()])
         kept = store.observations(mac=mac, host=host)
         found = boots(row.observation for row in kept)
         if not found and not follow:
@@ -47,20 +44,6 @@ def trace(site: Site, machine: str, follow: bool, last: int, as_json: bool) -> N
         if follow:
             with suppress(KeyboardInterrupt):  # as --help says: this is how it ends
                 _follow(store, mac, host, kept[-1].id if kept else 0, found[-1:], as_json)
-
-
-def _who(store: "Store", machine: str) -> tuple[str, str | None]:
-    """Return the MAC address, and the name where it is a host."""
-    host = store.host(machine)
-    if host is not None:
-        return host.mac, host.name
-    try:
-        return parse_mac(machine), None
-    except LocalError:
-        hint = nearest(machine, [each.name for each in store.hosts()]).removeprefix("; ")
-        raise NotFound(
-            "host", machine, hint or "give a name of `bootd hosts list` or a MAC address"
-        ) from None
 
 
 def _show(boot: "Boot", as_json: bool) -> None:

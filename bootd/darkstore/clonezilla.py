@@ -10,7 +10,7 @@ from typing import Any
 
 from bootd.darkstore.errors import BadImage, BadStream
 from bootd.darkstore.folder import Folder, text_of
-from bootd.darkstore.pieces import Stream, find_streams, is_image_file, leftovers, made_by_partimage
+from bootd.darkstore.pieces import Stream, find_streams, leftovers, made_by_partimage
 from bootd.darkstore.streams import (
     HEAD,
     TAIL,
@@ -287,8 +287,3 @@ def _label(parted: str) -> str:
 def _number(pattern: re.Pattern[str], text: str) -> int | None:
     match = pattern.search(text)
     return int(match[1]) if match else None
-
-
-def data_files(names: Mapping[str, int]) -> list[str]:
-    """Return the files that hold partitions, by name."""
-    return sorted(name for name in names if is_image_file(name))

@@ -16,6 +16,7 @@ from bootd.model import Assignment, MemoryImage, Override, Target, TargetKind
 from bootd.services import memory, shelf
 from bootd.services.memory import Recipe
 from bootd.store import Store
+from tests.helpers.namespace import need_root
 from tests.helpers.site import NOON, HandClock, a_host, a_kernel, memory_store
 
 ROOT = Path(__file__).parents[3]
@@ -210,10 +211,10 @@ def test_an_unknown_image_is_not_removed(store: Store, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_what_root_copies_belongs_to_the_owner_of_the_data_folder(
     store: Store, tmp_path: Path, source: Path, clock: HandClock
 ) -> None:
+    need_root()  # nobody else may give files away
     data = tmp_path / "data"
     data.mkdir()
     os.chown(data, 1234, 2345)
