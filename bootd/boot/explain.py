@@ -1,8 +1,8 @@
 """The decision told to people: by which rule, from which facts, with which answers on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bootd.boot.decide import (
     RULES,
@@ -45,6 +45,10 @@ class Explanation:
     steps: tuple[Step, ...]
 
 
+def _in_utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def explain(
     snapshot: Snapshot,
     mac: str,
@@ -53,8 +57,12 @@ def explain(
     server: ServerFacts,
     *,
     stage: Stage | None = None,
+    show_time: Callable[[datetime], str] = _in_utc,
 ) -> Explanation:
-    """Play the machine's questions against *snapshot*: the one of *stage*, or all from its ROM on."""
+    """Play the machine's questions against *snapshot*: the one of *stage*, or all from its ROM on.
+
+    *show_time* writes the instants among the facts.
+    """
     steps = tuple(_steps(snapshot, mac, arch, at, server, stage))
     decision = steps[-1].decision
     host = decision.host
@@ -65,7 +73,7 @@ def explain(
         at,
         decision.rule,
         RULES[decision.rule],
-        tuple(_facts(snapshot, host, mac, at)),
+        tuple(_facts(snapshot, host, mac, at, show_time)),
         steps,
     )
 
@@ -107,7 +115,9 @@ def _answer(request: BootRequest, decision: BootDecision, server: ServerFacts) -
     return f"{server.http_base}/{script_path(decision.host, request)}: {describe(decision)}"
 
 
-def _facts(snapshot: Snapshot, host: Host | None, mac: str, at: datetime) -> Iterator[str]:
+def _facts(
+    snapshot: Snapshot, host: Host | None, mac: str, at: datetime, show_time: Callable[[datetime], str]
+) -> Iterator[str]:
     if host is None:
         yield f"the host table has {len(snapshot.hosts)} hosts, none with {mac}"
         return
@@ -121,11 +131,11 @@ def _facts(snapshot: Snapshot, host: Host | None, mac: str, at: datetime) -> Ite
         yield "settings: " + " ".join(f"{key}={value}" for key, value in sorted(host.settings.items()))
     assignment = snapshot.assignments.get(host.name)
     if assignment is not None:
-        yield f"assigned {assignment.target} since {assignment.set_at:%Y-%m-%d %H:%M} UTC"
+        yield f"assigned {assignment.target} since {show_time(assignment.set_at)}"
     override = snapshot.overrides.get(host.name)
     if override is not None:
         state = "until" if at < override.expires_at else "expired at"
-        yield f"once {override.target}, {state} {override.expires_at:%Y-%m-%d %H:%M} UTC"
+        yield f"once {override.target}, {state} {show_time(override.expires_at)}"
 
 
 def problem_of(decision: BootDecision) -> str | None:

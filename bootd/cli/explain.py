@@ -1,7 +1,7 @@
 """``bootd explain``: what would it boot, by which rule, from which facts?"""
 
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,11 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.machine import find_machine
+from bootd.cli.zone import server_zone
+from bootd.clock import utc_now
 from bootd.errors import BadValue
 from bootd.formats.fields import nearest
+from bootd.formats.instants import parse_instant, show_instant, zone_name
 from netboot.arch import BY_NAME, Architecture
 from netboot.request import Stage
 
@@ -21,9 +24,13 @@ if TYPE_CHECKING:
     from bootd.boot.snapshot import Snapshot
 
 _SHORT = {"bios": "x86-bios", "uefi": "x64-uefi", "http": "x64-uefi-http", "arm64": "arm64-uefi"}
+_TIMES = (
+    "TIME: '2026-01-05 09:00' (this machine's zone), '2026-01-05 09:00+01:00', "
+    "'2026-01-05 09:00 Europe/Berlin', now, or +2h."
+)
 
 
-@click.command()
+@click.command(epilog=_TIMES)
 @click.argument("machine", metavar="HOST|MAC", shell_complete=suggest.host)
 @click.option(
     "--firmware", default="bios", show_default=True, help="bios, uefi, http, arm64, or a name of option 93."
@@ -33,7 +40,7 @@ _SHORT = {"bios": "x86-bios", "uefi": "x64-uefi", "http": "x64-uefi-http", "arm6
     type=click.Choice([s.value for s in (Stage.ROM, Stage.IPXE, Stage.GPXE)]),
     help="Only this question.",
 )
-@click.option("--at", "at_text", metavar="TIME", help="As if it were TIME (2026-01-05T09:00, local time).")
+@click.option("--at", "at_text", metavar="TIME", help="As if it were TIME.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_site
 def explain(
@@ -46,14 +53,22 @@ def explain(
     snapshot = _snapshot(site)
     mac, _ = find_machine(machine, snapshot.hosts.get, lambda: snapshot.hosts)
     server = _server(site)
+    zone, now = server_zone(), utc_now()
+    at = now if at_text is None else parse_instant(at_text, zone, base=now, field="--at").astimezone(UTC)
     found = rules.explain(
-        snapshot, mac, arch, _instant(at_text), server, stage=Stage(stage) if stage else None
+        snapshot,
+        mac,
+        arch,
+        at,
+        server,
+        stage=Stage(stage) if stage else None,
+        show_time=lambda each: _time(each, zone),
     )
     script = _script(site, found, server)
     if as_json:
         print_json(_as_json(found, script))
     else:
-        _show(found, script)
+        _show(found, script, zone)
 
 
 def _architecture(text: str) -> Architecture:
@@ -64,13 +79,8 @@ def _architecture(text: str) -> Architecture:
     return BY_NAME[name]
 
 
-def _instant(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):  # the year 1 has no UTC everywhere
-        raise BadValue("--at", text, "a time such as 2026-01-05T09:00") from None
+def _time(at: datetime, zone: tzinfo) -> str:
+    return f"{show_instant(at, zone)} {zone_name(zone)}"
 
 
 def _snapshot(site: Site) -> "Snapshot":
@@ -123,6 +133,7 @@ def _script(site: Site, found: "Explanation", server: "ServerFacts") -> str:
     facts = ScriptFacts(
         base_url=server.http_base,
         arch=found.arch,
+        tftp_server=site.config["tftp.server"],
         token="one-time-token",
         loader=site.config.loaders.get(found.arch.name),
         local_helper=_helper(site.data_dir),
@@ -159,9 +170,9 @@ def _as_json(found: "Explanation", script: str) -> dict[str, Any]:
     }
 
 
-def _show(found: "Explanation", script: str) -> None:
+def _show(found: "Explanation", script: str, zone: tzinfo) -> None:
     name = found.host.name if found.host else "unknown machine"
-    click.echo(f"{name}  {found.mac}  {found.arch.name}  at {found.at.astimezone():%Y-%m-%d %H:%M %Z}")
+    click.echo(f"{name}  {found.mac}  {found.arch.name}  at {_time(found.at, zone)}")
     click.echo(f"  rule    {found.rule}: {found.meaning}")
     for number, fact in enumerate(found.facts):
         click.echo(f"  {'facts' if number == 0 else '':<7} {fact}")

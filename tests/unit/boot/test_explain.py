@@ -120,6 +120,17 @@ def test_instant_decides_whether_a_one_shot_order_holds(at: datetime, rule: str,
     assert found.at == at
 
 
+def test_instants_among_the_facts_are_written_as_the_caller_writes_them() -> None:
+    snapshot = a_snapshot(a_host(), assigned="local", once="memory:debian")
+    found = explain(
+        snapshot, a_host().mac, BY_NAME["x86-bios"], NOON, SERVER, show_time=lambda at: f"{at:at %H o'clock}"
+    )
+    assert found.facts[-2:] == (
+        "assigned local since at 12 o'clock",
+        "once memory:debian, until at 13 o'clock",
+    )
+
+
 def test_settings_are_among_the_facts_in_order() -> None:
     found = explained(a_snapshot(a_host(settings={"rack": "4", "boot": "ignore"})))
     assert found.rule == "host-ignored"

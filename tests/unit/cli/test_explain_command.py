@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -9,6 +10,11 @@ from tests.helpers.command import Bootd
 from tests.helpers.site import a_kernel
 
 MAC, STRANGER = "52:54:00:00:00:01", "52:54:00:00:00:99"
+
+
+@pytest.fixture(autouse=True)
+def _zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")  # no clock is ever changed there
 
 
 @pytest.fixture
@@ -102,11 +108,11 @@ def test_one_stage_is_one_question(site: Bootd) -> None:
 
 def test_instant_in_past_or_future_decides_whether_a_one_shot_order_holds(site: Bootd) -> None:
     site.good("boot", "node1", "memory:debian", "--once")
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(microsecond=0)
 
     def rule(at: datetime) -> str:
         found = site.good("explain", "node1", "--at", at.isoformat(), "--json").json
-        assert datetime.fromisoformat(found["at"]) == at.replace(microsecond=0)
+        assert datetime.fromisoformat(found["at"]) == at
         return str(found["rule"])
 
     assert rule(now) == "once"
@@ -114,17 +120,44 @@ def test_instant_in_past_or_future_decides_whether_a_one_shot_order_holds(site: 
     assert rule(now + timedelta(days=365)) == "local-default"
 
 
-def test_instant_without_a_zone_is_local_time(site: Bootd) -> None:
-    found = site.good("explain", "node1", "--at", "2026-01-05T09:00", "--json").json
-    assert datetime.fromisoformat(found["at"]) == datetime(2026, 1, 5, 9).astimezone()
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        pytest.param("2026-01-05T09:00", 0, id="of-this-machine"),
+        pytest.param("2026-01-05 09:00", 0, id="without-a-t"),
+        pytest.param("2026-01-05 09:00 Europe/Berlin", 8, id="named"),
+        pytest.param("2026-01-05 09:00+02:00", 7, id="offset"),
+    ],
+)
+def test_instant_is_in_the_zone_it_names_else_in_this_machines(site: Bootd, text: str, hour: int) -> None:
+    found = site.good("explain", "node1", "--at", text, "--json").json
+    assert datetime.fromisoformat(found["at"]) == datetime(2026, 1, 5, hour, tzinfo=UTC)
+
+
+def test_every_time_is_shown_in_this_machines_zone(site: Bootd) -> None:
+    [order] = site.good("boot", "node1", "memory:debian", "--once", "--json").json
+    until = datetime.fromisoformat(order["expires_at"]).astimezone(ZoneInfo("Asia/Tokyo"))
+    said = site.good("explain", "node1", "--at", "2026-01-05 00:00Z").out.splitlines()
+    assert said[0].endswith("  at 2026-01-05 09:00 Asia/Tokyo")
+    assert f"          once memory:debian, until {until:%Y-%m-%d %H:%M} Asia/Tokyo" in said
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "", "0001-01-01T00:00+14:00"])
 def test_instant_that_is_none_is_refused_with_an_example(site: Bootd, text: str) -> None:
     ended = site("explain", "node1", "--at", text)
     assert ended.status == 1
-    assert "2026-01-05T09:00" in ended.err
-    assert "Traceback" not in ended.err
+    assert ended.err.startswith("bootd: --at")
+    assert "2026-01-05 09:00" in ended.err
+
+
+def test_a_host_that_chains_loads_our_ipxe_from_the_server_the_loaders_lie_on(site: Bootd) -> None:
+    site.good("hosts", "set", "node1", "--set", "ipxe=chain")
+    assert "tftp://10.0.0.2/undionly.kpxe" in site.good("explain", "node1").out
+    with site.config.open("a") as file:
+        file.write('server = "10.0.0.3"\n')
+    said = site.good("explain", "node1").out
+    assert "tftp://10.0.0.3/undionly.kpxe" in said
+    assert "tftp://10.0.0.2/" not in said
 
 
 def test_loaders_on_another_server_are_named_there_even_where_no_interface_is_served(site: Bootd) -> None:
