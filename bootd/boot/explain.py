@@ -136,8 +136,3 @@ def _facts(
     if override is not None:
         state = "until" if at < override.expires_at else "expired at"
         yield f"once {override.target}, {state} {show_time(override.expires_at)}"
-
-
-def problem_of(decision: BootDecision) -> str | None:
-    """Return what is wrong with the machine's boot, for a screen; None if nothing is."""
-    return decision.problem if isinstance(decision, Diagnose) else None
