@@ -10,7 +10,6 @@ from bootd.boot.decide import (
     BootLocal,
     BootMemory,
     ChainLoader,
-    Diagnose,
     Silent,
     decide,
 )
