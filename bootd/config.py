@@ -205,6 +205,11 @@ class Config:
         return self["store.url"] or f"sqlite:///{self.data_dir}/bootd.db"
 
     @property
+    def database(self) -> Path:
+        """The file that `store_url` names."""
+        return Path(self.store_url.removeprefix("sqlite:///"))
+
+    @property
     def tftp_root(self) -> Path:
         return Path(self["tftp.root"] or self.data_dir / "boot")
 

@@ -170,7 +170,7 @@ class Daemon:
         if not privileges.known(user):
             self._emit(PrivilegesKept(user=user))
             return
-        database = Path(self._config.store_url.removeprefix("sqlite:///"))
+        database = self._config.database
         elsewhere = [] if database.parent == data else [*database.parent.glob(f"{database.name}*")]
         privileges.drop(user, [data, *data.iterdir(), *elsewhere])
         self._emit(PrivilegesDropped(user=user))

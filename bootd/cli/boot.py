@@ -46,7 +46,7 @@ def boot(
         raise click.UsageError("--expires goes with --once")
     lifetime = orders.EXPIRES_AFTER if expires is None else orders.parse_duration(expires)
     wish = Wish(nodes, target, once, lifetime)
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         made = orders.order(store, site.actor, wish, clock=utc_now, dry_run=dry_run)
     if not dry_run:
         poke(site.data_dir)

@@ -45,12 +45,28 @@ class Site:
         except (KeyError, OSError):  # a container's user without a name
             return f"uid {os.getuid()}"
 
-    def open_store(self) -> "Store":
-        """Open the site's database, making it where there is none."""
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a database; one that cannot be looked for is left to opening it."""
+        try:
+            self.config.database.stat()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def open_store(self, *, make: bool = True) -> "Store":
+        """Open the site's database. One that is not there is made; with *make* false it reads as empty."""
         from bootd.clock import utc_now
         from bootd.store import open_store
 
-        return open_store(self.config.store_url, clock=utc_now)
+        url = self.config.store_url if make or self.has_store else "sqlite://"
+        return open_store(url, clock=utc_now)
+
+    def read_store(self) -> "Store":
+        """Open the site's database to look at it: nothing is made by looking."""
+        return self.open_store(make=False)
 
 
 def pass_site(command: Callable[Concatenate[Site, _P], _R]) -> Callable[_P, _R]:

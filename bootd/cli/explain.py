@@ -89,7 +89,7 @@ def _snapshot(site: Site) -> "Snapshot":
     from bootd.upkeep import loaders_on_disk
 
     policy = Policy(loaders=loaders_on_disk(site.config), uefi_strategy=site.config["dhcp.uefi"])
-    with site.open_store() as store:
+    with site.read_store() as store:
         return store.load_snapshot(policy)
 
 

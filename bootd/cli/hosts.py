@@ -145,7 +145,7 @@ def set_(
 @pass_site
 def remove(site: Site, nodes: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove the hosts of NODESET, with what they were told to boot."""
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         if not dry_run and not yes and is_terminal():
             doomed = service.remove(store, site.actor, nodes, dry_run=True)
             if len(doomed) > 1:
@@ -167,7 +167,7 @@ def remove(site: Site, nodes: str, dry_run: bool, yes: bool, as_json: bool) -> N
 @pass_site
 def list_(site: Site, nodes: str | None, as_json: bool) -> None:
     """List the hosts, all or those of NODESET."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         table = store.hosts()
         snapshot = store.load_snapshot(Policy())
     chosen = nodeset.parse(nodes, table) if nodes else table
@@ -199,7 +199,7 @@ def _plain(snapshot: Snapshot, host: Host, now: datetime) -> dict[str, Any]:
 @pass_site
 def show(site: Site, nodes: str, as_json: bool) -> None:
     """Show everything about the hosts of NODESET."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         chosen = nodeset.parse(nodes, store.hosts())
         snapshot = store.load_snapshot(Policy())
         last = {host.name: store.observations(mac=host.mac, host=host.name, limit=1) for host in chosen}

@@ -62,7 +62,7 @@ def import_(
     Hosts that FILE does not have stay, unless --replace.
     """
     given = _read(file, format_name)
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         plan = service.import_table(store, site.actor, given, replace_all=replace, dry_run=dry_run)
     if not dry_run:
         poke(site.data_dir)
@@ -98,7 +98,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
 def export(site: Site, nodes: str, format_name: str | None, output: Path | None) -> None:
     """Print the table. As ssitab, it keeps the comments and order of the last import."""
     chosen = find_format(format_name) if format_name else guess_format(output.name if output else "")
-    with site.open_store() as store:
+    with site.read_store() as store:
         text = service.export_table(store, chosen.name, nodes)
     if output is None:
         click.echo(text, nl=False)
@@ -116,7 +116,7 @@ def export(site: Site, nodes: str, format_name: str | None, output: Path | None)
 @pass_site
 def diff(site: Site, file: Path, format_name: str | None, as_json: bool) -> None:
     """Say what it takes to make the table what FILE says. Writes nothing."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         plan = service.difference(store, _read(file, format_name))
     if as_json:
         print_json(_plain(plan))

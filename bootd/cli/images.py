@@ -57,7 +57,7 @@ def _bar(label: str) -> Iterator[Progress]:
 def scan_(site: Site, dry_run: bool, as_json: bool) -> int:
     """Look through the dark store: register what is new, note what is missing or changed."""
     tree = _tree(site)
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         found = scan(store, site.actor, tree, clock=utc_now, dry_run=dry_run)
     if not dry_run:
         poke(site.data_dir)
@@ -167,7 +167,7 @@ def _plain_verdict(verdict: service.Verdict) -> dict[str, Any]:
 @pass_site
 def list_(site: Site, project: str | None, with_retired: bool, as_json: bool) -> None:
     """List images, of PROJECT or of all."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         found = service.images(store, project)
         used_by = service.users(store)
     _print([each for each in found if with_retired or each.state != "retired"], used_by, as_json)
@@ -179,7 +179,7 @@ def list_(site: Site, project: str | None, with_retired: bool, as_json: bool) ->
 @pass_site
 def versions(site: Site, name: str, as_json: bool) -> None:
     """List every version of an image, newest first."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         found = service.versions(store, name)
         used_by = service.users(store)
     _print(found, used_by, as_json)
@@ -232,7 +232,7 @@ def _plain(image: DiskImage, used_by: list[int]) -> dict[str, Any]:
 @pass_site
 def show(site: Site, ref: str, as_json: bool) -> None:
     """Show an image: its partitions, its files with their digests, who booked it."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         image = service.find(store, ref)
         used_by = service.users(store).get(image.ref, [])
     if as_json:

@@ -74,7 +74,7 @@ def _bar(paths: list[Path]) -> Iterator[service.Progress]:
 @pass_site
 def list_(site: Site, as_json: bool) -> None:
     """List the memory images."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         images = store.memory_images()
         used_by = {image.name: service.users(store, image.name, utc_now()) for image in images}
     if as_json:
@@ -116,7 +116,7 @@ def _plain(image: MemoryImage, used_by: list[str]) -> dict[str, Any]:
 @pass_site
 def show(site: Site, name: str, as_json: bool) -> None:
     """Show an image. Its files with their digests, its command line, who boots it."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         image = service.find(store, name)
         used_by = service.users(store, name, utc_now())
     if as_json:
@@ -150,7 +150,7 @@ def remove(site: Site, name: str, force: bool) -> None:
 @pass_site
 def verify(site: Site, names: tuple[str, ...], as_json: bool) -> int:
     """Read the files of images again and compare their digests. Default: all images."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         chosen = names or tuple(image.name for image in store.memory_images())
         verdicts = {name: service.verify(store, site.data_dir, name) for name in chosen}
     bad = [verdict for each in verdicts.values() for verdict in each if verdict.problem]

@@ -69,7 +69,7 @@ def set_(site: Site, /, name: str, as_json: bool, **fields: Any) -> None:
 @pass_site
 def list_(site: Site, as_json: bool) -> None:
     """List the projects."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         found = store.every(Project)
         images = {each.name: len(service.images_of(store, each.name)) for each in found}
         booked = {each.name: len(service.reservations_of(store, each.name)) for each in found}
@@ -91,7 +91,7 @@ def list_(site: Site, as_json: bool) -> None:
 @pass_site
 def show(site: Site, name: str, as_json: bool) -> None:
     """Show a project. Its people, limits, images, bookings, and what was done to it."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         project = service.named(store, name)
         images = service.images_of(store, name)
         booked = service.reservations_of(store, name)

@@ -90,7 +90,7 @@ def add(
     ends_at = parse_instant(end, zone, base=starts_at, field="--end")
     again = service.Repeat(repeat, count, _day(until)) if repeat else None
     wish = service.Wish(Draft(project, nodes, images, note), starts_at, ends_at, again)
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         made = service.add(store, site.actor, wish, clock=utc_now, zone=zone, dry_run=dry_run)
     poke(site.data_dir)
     if as_json:
@@ -125,7 +125,7 @@ def _day(text: str | None) -> date | None:
 def list_(site: Site, project: str | None, nodes: str | None, over: bool, as_json: bool) -> None:
     """List the reservations by their start."""
     zone = server_zone()
-    with site.open_store() as store:
+    with site.read_store() as store:
         found = service.select(store, project=project, nodes=nodes, over=over)
     if as_json:
         print_json([plain(each) for each in found])
@@ -179,7 +179,7 @@ def plain(each: Reservation) -> dict[str, Any]:
 def show(site: Site, number: int, as_json: bool) -> None:
     """Show a reservation, and what was done to it."""
     zone = server_zone()
-    with site.open_store() as store:
+    with site.read_store() as store:
         found = service.find(store, number)
         done = service.history(store, number)
     if as_json:
@@ -225,7 +225,7 @@ def move(
         raise click.UsageError("nothing to change: give --start, --end or --nodes")
     zone, now = server_zone(), _this_minute()
     starts_at = parse_instant(start, zone, base=now, field="--start") if start else None
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         base = starts_at or service.find(store, number).starts_at
         ends_at = parse_instant(end, zone, base=base, field="--end") if end else None
         moved = service.move(
@@ -254,7 +254,7 @@ def extend(site: Site, number: int, end: str | None, by: str | None, dry_run: bo
     if (end is None) == (by is None):
         raise click.UsageError("give either --end or --by")
     zone = server_zone()
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         held = service.find(store, number)
         ends_at = (
             held.ends_at + _difference(by)
@@ -281,7 +281,7 @@ def _difference(text: str) -> timedelta:
 @pass_site
 def cancel(site: Site, numbers: tuple[int, ...], series: bool, dry_run: bool, as_json: bool) -> None:
     """Take reservations back, all that are named or none."""
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         gone = service.cancel(store, site.actor, numbers, series=series, dry_run=dry_run)
     _told(site, gone, "cancelled", "cancel", dry_run, as_json)
 
@@ -307,7 +307,7 @@ def next_free(site: Site, nodes: str, hours: float, after: str, count: int | Non
     """Say when the machines of NODESET are next free together."""
     zone, now = server_zone(), _this_minute()
     wanted = max(now, parse_instant(after, zone, base=now, field="--after"))
-    with site.open_store() as store:
+    with site.read_store() as store:
         free = service.next_free(store, nodes, hours, wanted, count=count)
     if as_json:
         print_json({"starts_at": free.starts_at, "ends_at": free.ends_at, "nodes": list(free.nodes)})

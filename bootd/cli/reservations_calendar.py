@@ -34,7 +34,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @pass_site
 def export(site: Site, file: Path, project: str | None, nodes: str | None, over: bool) -> None:
     """Write the reservations as an iCalendar FILE (default: to the terminal)."""
-    with site.open_store() as store:
+    with site.read_store() as store:
         chosen = bookings.select(store, project=project, nodes=nodes, over=over)
         text = service.export(store, chosen)
     if str(file) == "-":
@@ -71,7 +71,7 @@ def import_(
     pattern = bookingtext.make_pattern(summary) if summary else None
     rules = service.Rules(server_zone(), pattern, timedelta(days=days), partial)
     text = _read(file)
-    with site.open_store() as store:
+    with site.open_store(make=not dry_run) as store:
         done = service.import_(
             store, site.actor, text, rules, clock=utc_now, source=str(file), dry_run=dry_run
         )

@@ -42,6 +42,8 @@ def status(site: Site, show_all: bool, as_json: bool) -> None:
         return
     if service is None:
         click.echo(_why_unheard(site.data_dir / "admin.sock"))
+    if not site.has_store:
+        click.echo(f"database  not there yet: {site.config.database}")
     _show(report, None if show_all else _SHOWN)
 
 
@@ -52,7 +54,7 @@ def _why_unheard(socket: Path) -> str:
 
 
 def _from_store(site: Site) -> dict[str, Any]:
-    with site.open_store() as store:
+    with site.read_store() as store:
         last: dict[str, Observation] = {}
         for kept in store.observations(limit=_RECENT):
             last[kept.observation.mac] = kept.observation

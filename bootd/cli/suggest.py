@@ -1,7 +1,6 @@
 """What the shell completes: hosts, groups, images, read from the store; silent when that fails."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,9 +20,7 @@ def _from_store(words: Callable[[Store], list[str]]) -> Complete:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
             site = Site(ctx.find_root().params.get("config_file"))
-            if not Path(site.config.store_url.removeprefix("sqlite:///")).exists():
-                return []  # looking must not make a database
-            with site.open_store() as store:
+            with site.read_store() as store:
                 found = words(store)
         except Exception:  # noqa: BLE001  a message would land in the middle of the command line
             return []

@@ -11,6 +11,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site
 from bootd.cli.machine import find_machine
+from bootd.errors import NotFound
 from bootd.units import size_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def trace(site: Site, machine: str, follow: bool, last: int, as_json: bool) -> N
     """Show each boot of a machine as a chain of steps, with times and sizes."""
     from bootd.boot.chain import boots
 
-    with site.open_store() as store:
+    if follow and not site.has_store:
+        raise NotFound("database", str(site.config.database), "there is nothing to follow before bootd serve")
+    with site.read_store() as store:
         mac, host = find_machine(machine, store.host, lambda: [each.name for each in store.hosts()])
         kept = store.observations(mac=mac, host=host)
         found = boots(row.observation for row in kept)
