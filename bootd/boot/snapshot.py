@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bootd.model import Assignment, Host, MemoryImage, Override
+from bootd.model import Assignment, Host, MemoryImage, Override, Place
 from netboot.hwaddr import parse_guid, swap_guid
 
 _Row = TypeVar("_Row")
@@ -28,6 +28,7 @@ class Snapshot:
     memory_images: Mapping[str, MemoryImage] = field(default_factory=dict)  # by name
     assignments: Mapping[str, Assignment] = field(default_factory=dict)  # by host name
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by host name
+    places: Mapping[str, Place] = field(default_factory=dict)  # by host name: of active reservations
     policy: Policy = field(default_factory=Policy)
     hosts_by_mac: Mapping[str, Host] = field(default_factory=dict)
     hosts_by_guid: Mapping[str, Host] = field(default_factory=dict)  # under both byte orders
@@ -42,6 +43,7 @@ class Changes:
     memory_images: Mapping[str, MemoryImage | None] = field(default_factory=dict)
     assignments: Mapping[str, Assignment | None] = field(default_factory=dict)
     overrides: Mapping[str, Override | None] = field(default_factory=dict)
+    places: Mapping[str, Place | None] = field(default_factory=dict)
 
 
 def apply_changes(snapshot: Snapshot, changes: Changes) -> Snapshot:
@@ -59,6 +61,7 @@ def apply_changes(snapshot: Snapshot, changes: Changes) -> Snapshot:
         memory_images=_merge(snapshot.memory_images, changes.memory_images),
         assignments=_merge(snapshot.assignments, changes.assignments),
         overrides=_merge(snapshot.overrides, changes.overrides),
+        places=_merge(snapshot.places, changes.places),
         hosts_by_mac=by_mac,
         hosts_by_guid=by_guid,
     )

@@ -1,7 +1,7 @@
 """Lifecycles are data: tables of moves, read by services, drawn by the documentation."""
 
 from bootd.lifecycle.machine import IllegalMove, Lifecycle, Move
-from bootd.lifecycle.tables import ALL, DEPLOYMENT, DISK_IMAGE, JOB, LUN, PROJECT, RESERVATION, SLOT
+from bootd.lifecycle.tables import ALL, DEPLOYMENT, DISK_IMAGE, JOB, LUN, NODE, PROJECT, RESERVATION, SLOT
 
 __all__ = [
     "ALL",
@@ -9,6 +9,7 @@ __all__ = [
     "DISK_IMAGE",
     "JOB",
     "LUN",
+    "NODE",
     "PROJECT",
     "RESERVATION",
     "SLOT",

@@ -73,8 +73,28 @@ DEPLOYMENT = Lifecycle(
         Move("staged", ("deploy-lun",), "lun-ready"),
         Move("written", ("deploy-hd",), "hd-ready"),
         Move("run", ("lun-ready", "hd-ready"), "run"),
+        Move("retry", ("failed",), "sched"),
         Move("remove", ("sched", "lun-ready", "hd-ready", "run"), "dark"),
+        Move("abandon", ("deploy-lun", "deploy-hd"), "dark"),
         Move("fail", ("sched", "deploy-lun", "deploy-hd", "lun-ready", "hd-ready"), "failed"),
+    ),
+)
+
+# One node of a deployment.
+NODE = Lifecycle(
+    "node of a deployment",
+    {
+        "waiting": "the image is not in its place on it yet",
+        "ready": "boots the image next",
+        "running": "runs the image, by its own word",
+        "failed": "given up; the job says why",
+    },
+    (
+        Move("place", ("waiting", "failed"), "ready"),
+        Move("run", ("ready", "running"), "running"),
+        Move("restart", ("running",), "ready"),
+        Move("fail", ("waiting", "ready"), "failed"),
+        Move("retry", ("failed",), "waiting"),
     ),
 )
 
@@ -108,6 +128,7 @@ LUN = Lifecycle(
         Move("fail", ("staging",), "inactive"),
         Move("activate", ("staged", "inactive"), "active"),
         Move("deactivate", ("active",), "inactive"),
+        Move("drop", ("staged", "staging"), "inactive"),
     ),
 )
 
@@ -128,7 +149,8 @@ JOB = Lifecycle(
         Move("finish-partly", ("running",), "partly"),
         Move("fail", ("running", "waiting"), "failed"),
         Move("cancel", ("waiting", "running"), "cancelled"),
+        Move("retry", ("failed", "partly", "cancelled"), "waiting"),
     ),
 )
 
-ALL = (PROJECT, DISK_IMAGE, RESERVATION, DEPLOYMENT, SLOT, LUN, JOB)
+ALL = (PROJECT, DISK_IMAGE, RESERVATION, DEPLOYMENT, NODE, SLOT, LUN, JOB)

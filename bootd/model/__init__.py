@@ -1,6 +1,8 @@
 """The records bootd keeps about a site, as plain values."""
 
+from bootd.model.deployments import DeployedNode, Deployment
 from bootd.model.images import DiskImage, ImageKind, ImagePart, ImageRef, parse_image_ref
+from bootd.model.jobs import Job, JobKind, JobPart, Lease, Outcome
 from bootd.model.machines import (
     SETTING_VALUES,
     Assignment,
@@ -18,6 +20,7 @@ from bootd.model.machines import (
     check_setting,
     parse_target,
 )
+from bootd.model.places import LunClone, LunPair, LunSide, Place, Schemes, Slot, SlotScheme
 from bootd.model.projects import Limits, Project
 from bootd.model.reservations import Booked, Reservation
 
@@ -25,20 +28,34 @@ __all__ = [
     "SETTING_VALUES",
     "Assignment",
     "Booked",
+    "DeployedNode",
+    "Deployment",
     "DiskImage",
     "Host",
     "ImageFile",
     "ImageKind",
     "ImagePart",
     "ImageRef",
+    "Job",
+    "JobKind",
+    "JobPart",
+    "Lease",
     "Limits",
+    "LunClone",
+    "LunPair",
+    "LunSide",
     "MemoryImage",
     "Observation",
+    "Outcome",
     "Override",
+    "Place",
     "Project",
     "Reservation",
     "Role",
+    "Schemes",
     "Sighting",
+    "Slot",
+    "SlotScheme",
     "Target",
     "TargetKind",
     "check_device",

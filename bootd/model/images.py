@@ -1,5 +1,6 @@
 """Disk images: what researchers bring, kept in the dark store version by version."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,6 +67,17 @@ class DiskImage:
     def size(self) -> int:
         """Octets in the dark store."""
         return sum(part.size for part in self.parts)
+
+    @property
+    def identity(self) -> str:
+        """What two places that hold the same have in common: the digest of all digests, sorted by file.
+
+        Before the first verification only the name with its version says what it is.
+        """
+        if not self.parts or not all(part.sha256 for part in self.parts):
+            return f"ref:{self.ref}"
+        rows = sorted(f"{part.sha256}  {part.file}\n" for part in self.parts)
+        return "sha256:" + hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
 def parse_image_ref(text: str) -> ImageRef:

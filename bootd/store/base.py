@@ -12,17 +12,41 @@ from typing import Any, NamedTuple, Self, TypeVar
 from bootd.boot.snapshot import Changes, Policy, Snapshot
 from bootd.model import (
     Assignment,
+    DeployedNode,
+    Deployment,
     DiskImage,
     Host,
+    Job,
+    JobPart,
+    Lease,
+    LunClone,
+    LunPair,
     MemoryImage,
     Observation,
     Override,
+    Place,
     Project,
     Reservation,
+    Schemes,
     Sighting,
+    Slot,
+    SlotScheme,
 )
 
-Record = TypeVar("Record", Project, DiskImage, Reservation)
+AnyRecord = (
+    Project
+    | DiskImage
+    | Reservation
+    | Slot
+    | SlotScheme
+    | LunPair
+    | LunClone
+    | Deployment
+    | DeployedNode
+    | Job
+)
+Record = TypeVar("Record", bound=AnyRecord)
+Numbered = Reservation | Deployment | Job  # records that bootd numbers itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +142,12 @@ class Reads(ABC):
 
     @abstractmethod
     def find(self, kind: type[Record], key: str | int) -> Record | None:
-        """Return the `Project`, `DiskImage` (by its ref) or `Reservation` of that key."""
+        """Return the record of that key.
+
+        Keys: a project's name, an image's ref, ``host/number`` of a slot, the group of a slot scheme
+        or LUN pair, the volume of a LUN clone, ``deployment/node``, and the numbers of reservations,
+        deployments and jobs.
+        """
 
     @abstractmethod
     def every(self, kind: type[Record]) -> list[Record]:
@@ -131,6 +160,75 @@ class Reads(ABC):
     @abstractmethod
     def reservations_between(self, starts_at: datetime, ends_at: datetime) -> list[Reservation]:
         """Return the reservations, of any state, that overlap this time, by their start."""
+
+    @abstractmethod
+    def reservations_in(
+        self, states: Sequence[str], *, starts_before: datetime | None = None
+    ) -> list[Reservation]:
+        """Return the reservations of *states*, by their start."""
+
+    @abstractmethod
+    def slots(self, hosts: Iterable[str] | None = None) -> list[Slot]:
+        """Return the slots that were ever written or pinned, by host and number."""
+
+    @abstractmethod
+    def schemes(self) -> Schemes: ...
+
+    @abstractmethod
+    def clones(self, group: str, side: int | None = None) -> list[LunClone]:
+        """Return the clones of a pair, by volume."""
+
+    @abstractmethod
+    def deployments_of(self, reservation: int) -> list[Deployment]:
+        """Return the deployments of a reservation, by number."""
+
+    @abstractmethod
+    def deployments_in(self, states: Sequence[str]) -> list[Deployment]:
+        """Return the deployments of *states*, by number."""
+
+    @abstractmethod
+    def deployments_on(self, nodes: Iterable[str]) -> list[Deployment]:
+        """Return the deployments of reservations, booked or active, that hold any of *nodes*."""
+
+    @abstractmethod
+    def deployed_nodes(self, deployment: int) -> list[DeployedNode]:
+        """Return the nodes of a deployment that work has begun on, by name."""
+
+    @abstractmethod
+    def places(self, hosts: Iterable[str] | None = None) -> dict[str, Place]:
+        """Return what active reservations give hosts to boot, by host name."""
+
+    @abstractmethod
+    def jobs(
+        self,
+        *,
+        states: Sequence[str] = (),
+        kind: str | None = None,
+        reservation: int | None = None,
+        deployment: int | None = None,
+        limit: int = 1000,
+    ) -> list[Job]:
+        """Return jobs, newest first; each argument given leaves fewer of them."""
+
+    @abstractmethod
+    def jobs_due(self, now: datetime) -> list[Job]:
+        """Return the jobs that wait or run and whose next step is due, the longest due first."""
+
+    @abstractmethod
+    def job_parts(self, job: int) -> list[JobPart]:
+        """Return how far a job is, by node; "" is what its nodes share."""
+
+    @abstractmethod
+    def open_parts_of(self, node: str) -> list[JobPart]:
+        """Return the parts of jobs not ended in which *node* takes part."""
+
+    @abstractmethod
+    def lease(self, name: str) -> Lease | None:
+        """Return who holds a lease, even if its time is over."""
+
+    @abstractmethod
+    def secret(self, name: str) -> bytes | None:
+        """Return a secret of the site that `Transaction.make_secret` made."""
 
     @abstractmethod
     def held_between(
@@ -208,7 +306,7 @@ class Transaction(Reads):
         """
 
     @abstractmethod
-    def keep(self, record: Project | DiskImage | Reservation) -> bool:
+    def keep(self, record: AnyRecord) -> bool:
         """Add or replace a record; False where it is there already, just so."""
 
     @abstractmethod
@@ -216,8 +314,31 @@ class Transaction(Reads):
         """Remove a record; False where there is none."""
 
     @abstractmethod
+    def next_id(self, kind: type[Numbered]) -> int:
+        """Return a number that no record of *kind* ever had."""
+
     def next_reservation_id(self) -> int:
-        """Return an id that no reservation ever had."""
+        return self.next_id(Reservation)
+
+    @abstractmethod
+    def put_job_parts(self, parts: Iterable[JobPart]) -> None:
+        """Add or replace how far jobs are; not journalled."""
+
+    @abstractmethod
+    def take_lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Have the lease until then; False where another holds it. Not journalled.
+
+        A lease whose time is over is free, and so is one that was taken for longer than from *now*
+        to *until*: a clock that was wrong wrote it.
+        """
+
+    @abstractmethod
+    def drop_lease(self, name: str, holder: str) -> None:
+        """Give the lease back; held by another or by nobody: fine."""
+
+    @abstractmethod
+    def make_secret(self, name: str) -> bytes:
+        """Return the secret of that name, 32 random octets, made at the first call; not journalled."""
 
     @abstractmethod
     def add_observations(self, observations: Iterable[Observation]) -> None:

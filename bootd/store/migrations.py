@@ -7,11 +7,22 @@ from sqlite_utils import Database, Migrations
 steps = Migrations("bootd")
 
 
+def _run(db: Database, script: str) -> None:
+    """Run each statement by itself: `executescript` would commit what the caller began."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""
+    if statement.strip():
+        db.execute(statement)
+
+
 @steps()
 def first_tables(db: Database) -> None:
     """Everything bootd 0.1 keeps. STRICT: a number in a text column is a bug and not a surprise."""
-    for statement in _FIRST.split(";\n"):
-        db.execute(statement)
+    _run(db, _FIRST)
 
 
 _FIRST = """
@@ -52,8 +63,7 @@ CREATE TABLE sightings (
 @steps()
 def lifecycle_tables(db: Database) -> None:
     """Projects, disk images and reservations."""
-    for statement in _LIFECYCLE.split(";\n"):
-        db.execute(statement)
+    _run(db, _LIFECYCLE)
 
 
 _LIFECYCLE = """
@@ -75,6 +85,86 @@ CREATE TABLE reservations (
 ) STRICT;
 CREATE INDEX reservations_by_end ON reservations(ends_at, starts_at);
 CREATE INDEX reservations_by_project ON reservations(project)
+"""
+
+
+@steps()
+def calendar_tables(db: Database) -> None:
+    """Slots, LUN pairs, deployments, jobs and their leases."""
+    _run(db, _CALENDAR)
+
+
+_CALENDAR = """
+CREATE TABLE slots (
+  key TEXT PRIMARY KEY, host TEXT NOT NULL, number INTEGER NOT NULL, image TEXT, digest TEXT NOT NULL,
+  state TEXT NOT NULL, pinned INTEGER NOT NULL, last_used_at TEXT, UNIQUE (host, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE slot_schemes (
+  key TEXT PRIMARY KEY, disk TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lun_pairs (
+  key TEXT PRIMARY KEY, size INTEGER NOT NULL, sides TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lun_clones (
+  volume TEXT PRIMARY KEY, group_name TEXT NOT NULL, side INTEGER NOT NULL, node TEXT NOT NULL,
+  initiator TEXT NOT NULL, chap_user TEXT NOT NULL, target TEXT NOT NULL, lun INTEGER NOT NULL,
+  portals TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lun_clones_by_group ON lun_clones(group_name, side);
+CREATE TABLE deployments (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, reservation INTEGER NOT NULL, role TEXT NOT NULL,
+  image TEXT NOT NULL, digest TEXT NOT NULL, nodes TEXT NOT NULL, created_at TEXT NOT NULL, slot INTEGER,
+  group_name TEXT, state TEXT NOT NULL, side INTEGER, flipped_at TEXT, note TEXT NOT NULL
+) STRICT;
+CREATE INDEX deployments_by_reservation ON deployments(reservation);
+CREATE INDEX deployments_by_state ON deployments(state);
+CREATE TABLE deployed_nodes (
+  key TEXT PRIMARY KEY, deployment INTEGER NOT NULL, node TEXT NOT NULL, state TEXT NOT NULL,
+  device TEXT NOT NULL, volume TEXT NOT NULL, note TEXT NOT NULL, changed_at TEXT,
+  UNIQUE (deployment, node)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, reservation INTEGER, deployment INTEGER,
+  nodes TEXT NOT NULL, created_at TEXT NOT NULL, created_by TEXT NOT NULL, due_at TEXT NOT NULL,
+  state TEXT NOT NULL, step TEXT NOT NULL, note TEXT NOT NULL, facts TEXT NOT NULL, began_at TEXT,
+  ended_at TEXT
+) STRICT;
+CREATE INDEX jobs_by_state ON jobs(state, due_at);
+CREATE INDEX jobs_by_reservation ON jobs(reservation);
+CREATE TABLE job_parts (
+  job INTEGER NOT NULL, node TEXT NOT NULL, step TEXT NOT NULL, outcome TEXT NOT NULL, since TEXT,
+  tries INTEGER NOT NULL, octets INTEGER NOT NULL, size INTEGER NOT NULL, rate INTEGER NOT NULL,
+  note TEXT NOT NULL, word TEXT NOT NULL, word_detail TEXT NOT NULL, word_at TEXT,
+  PRIMARY KEY (job, node)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_parts_by_node ON job_parts(node);
+CREATE TABLE leases (
+  name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE reservation_nodes (
+  node TEXT NOT NULL, reservation INTEGER NOT NULL, PRIMARY KEY (node, reservation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reservations_by_state ON reservations(state, starts_at);
+CREATE TRIGGER reservation_nodes_added AFTER INSERT ON reservations BEGIN
+  INSERT OR IGNORE INTO reservation_nodes SELECT value, NEW.id FROM json_each(NEW.nodes)
+    WHERE NEW.state IN ('booked', 'active');
+END;
+CREATE TRIGGER reservation_nodes_changed AFTER UPDATE OF nodes, state ON reservations
+  WHEN OLD.nodes != NEW.nodes
+    OR (OLD.state IN ('booked', 'active')) != (NEW.state IN ('booked', 'active')) BEGIN
+  DELETE FROM reservation_nodes WHERE reservation = OLD.id
+    AND node IN (SELECT value FROM json_each(OLD.nodes));
+  INSERT OR IGNORE INTO reservation_nodes SELECT value, NEW.id FROM json_each(NEW.nodes)
+    WHERE NEW.state IN ('booked', 'active');
+END;
+CREATE TRIGGER reservation_nodes_removed AFTER DELETE ON reservations BEGIN
+  DELETE FROM reservation_nodes WHERE reservation = OLD.id
+    AND node IN (SELECT value FROM json_each(OLD.nodes));
+END;
+INSERT OR IGNORE INTO reservation_nodes
+  SELECT value, reservations.id FROM reservations, json_each(reservations.nodes)
+  WHERE reservations.state IN ('booked', 'active')
 """
 
 

@@ -6,15 +6,23 @@ from typing import Any
 
 from bootd.model import (
     Booked,
+    DeployedNode,
+    Deployment,
     DiskImage,
     ImageKind,
     ImagePart,
+    Job,
     Limits,
+    LunClone,
+    LunPair,
     Project,
     Reservation,
     Role,
+    Slot,
+    SlotScheme,
     parse_image_ref,
 )
+from bootd.store.deeds import DEPLOYED_NODE, DEPLOYMENT, JOB, LUN_CLONE, LUN_PAIR, SLOT, SLOT_SCHEME
 from bootd.store.rows import Kind, Row, instant, parse_instant
 
 
@@ -144,4 +152,15 @@ RESERVATION = Kind(
     "reservation",
 )
 
-KINDS: Mapping[type, Kind[Any]] = {Project: PROJECT, DiskImage: DISK_IMAGE, Reservation: RESERVATION}
+KINDS: Mapping[type, Kind[Any]] = {
+    Project: PROJECT,
+    DiskImage: DISK_IMAGE,
+    Reservation: RESERVATION,
+    Slot: SLOT,
+    SlotScheme: SLOT_SCHEME,
+    LunPair: LUN_PAIR,
+    LunClone: LUN_CLONE,
+    Deployment: DEPLOYMENT,
+    DeployedNode: DEPLOYED_NODE,
+    Job: JOB,
+}

@@ -1,169 +1,31 @@
 """The store on SQLite: WAL, one BEGIN IMMEDIATE a transaction, plain sqlite3 on the hot paths."""
 
-import json
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bootd.boot.snapshot import Changes, Policy, Snapshot, apply_changes
 from bootd.clock import Clock
 from bootd.errors import Conflict, NotFound, Refused
-from bootd.model import (
-    Assignment,
-    DiskImage,
-    Host,
-    MemoryImage,
-    Observation,
-    Override,
-    Project,
-    Reservation,
-    Sighting,
-)
+from bootd.model import Assignment, Host, JobPart, MemoryImage, Observation, Override, Place, Sighting
 from bootd.store import rows
-from bootd.store.base import Held, JournalEntry, Kept, Reads, Record, Store, Transaction
+from bootd.store.asking import chunks, marks
+from bootd.store.base import AnyRecord, JournalEntry, Numbered, Record, Store, Transaction
+from bootd.store.deeds import DEPLOYED_NODE, DEPLOYMENT, LUN_CLONE, PART_COLUMNS, part_values
 from bootd.store.failures import translated
-from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
+from bootd.store.records import KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE, Kind
+from bootd.store.sqlite_reads import SqliteReads
 
 R = TypeVar("R")
-_CHUNK = 500  # keys in one question; SQLite's limit on variables is far above
+SECRET_SIZE = 32  # octets
 _UNIQUE = (("mac", "MAC address"), ("ip", "IP address"), ("number", "node number"))
 
 
-class _SqliteReads(Reads):
-    """The questions, the same inside and outside a transaction."""
-
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
-        self._connection, self._path = connection, path
-
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        # always to the end: a cursor left open pins the WAL
-        with translated(self._path):
-            return self._connection.execute(sql, values).fetchall()
-
-    def _all(self, kind: Kind[R], order: str, where: str = "", values: Sequence[Any] = ()) -> list[R]:
-        columns = ", ".join(kind.columns)
-        found = self._ask(f"SELECT {columns} FROM {kind.table} {where} ORDER BY {order}", values)
-        return [kind.from_row(kind.decode(row)) for row in found]
-
-    def _one(self, kind: Kind[R], key: str | int) -> R | None:
-        found = self._all(kind, kind.key, f"WHERE {kind.key} = ?", (key,))
-        return found[0] if found else None
-
-    def generation(self) -> int:
-        newest: int = self._ask("SELECT coalesce(max(id), 0) FROM journal")[0][0]
-        return newest
-
-    def host(self, name: str) -> Host | None:
-        return self._one(HOST, name)
-
-    def hosts(self) -> list[Host]:
-        return self._all(HOST, "number IS NULL, number, name")
-
-    def memory_image(self, name: str) -> MemoryImage | None:
-        return self._one(MEMORY_IMAGE, name)
-
-    def memory_images(self) -> list[MemoryImage]:
-        return self._all(MEMORY_IMAGE, "name")
-
-    def assignments(self) -> list[Assignment]:
-        return self._all(ASSIGNMENT, "host")
-
-    def overrides(self, at: datetime | None = None) -> list[Override]:
-        if at is None:
-            return self._all(OVERRIDE, "host")
-        return self._all(OVERRIDE, "host", "WHERE expires_at > ?", (rows.instant(at),))
-
-    def document(self, name: str) -> str | None:
-        found = self._one(DOCUMENT, name)
-        return None if found is None else found.text
-
-    def journal(self, *, limit: int = 100, kinds: Sequence[str] = ()) -> list[JournalEntry]:
-        where = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
-        found = self._ask(f"SELECT * FROM journal {where} ORDER BY id DESC LIMIT ?", (*kinds, limit))
-        return [_entry(row) for row in found]
-
-    def changes_of(self, kind: str) -> list[tuple[int, str]]:
-        found = self._ask(
-            "SELECT DISTINCT change, what FROM journal WHERE kind = ? ORDER BY change DESC", (kind,)
-        )
-        return [(row["change"], row["what"]) for row in found]
-
-    def entries(self, change: int) -> list[JournalEntry]:
-        return [
-            _entry(row) for row in self._ask("SELECT * FROM journal WHERE change = ? ORDER BY id", (change,))
-        ]
-
-    def observations(
-        self, *, mac: str | None = None, host: str | None = None, since_id: int = 0, limit: int = 1000
-    ) -> list[Kept]:
-        named = [("mac", mac), ("host", host)]
-        wanted = [(column, value) for column, value in named if value is not None]
-        which = " OR ".join(f"{column} = ?" for column, _ in wanted) or "1"
-        values = (since_id, *(value for _, value in wanted), limit)
-        direction = "ASC" if since_id else "DESC"
-        found = self._ask(
-            f"SELECT * FROM observations WHERE id > ? AND ({which}) ORDER BY id {direction} LIMIT ?", values
-        )
-        ordered = found if since_id else reversed(found)
-        return [Kept(row["id"], rows.observation(row)) for row in ordered]
-
-    def find(self, kind: type[Record], key: str | int) -> Record | None:
-        found: Record | None = self._one(KINDS[kind], key)
-        return found
-
-    def every(self, kind: type[Record]) -> list[Record]:
-        table = KINDS[kind]
-        found: list[Record] = self._all(table, table.key)
-        return found
-
-    def image_versions(self, project: str, name: str) -> list[DiskImage]:
-        return self._all(DISK_IMAGE, "version DESC", "WHERE project = ? AND name = ?", (project, name))
-
-    def reservations_between(self, starts_at: datetime, ends_at: datetime) -> list[Reservation]:
-        span = (rows.instant(starts_at), rows.instant(ends_at))
-        return self._all(RESERVATION, "starts_at, id", "WHERE ends_at > ? AND starts_at < ?", span)
-
-    def held_between(
-        self,
-        starts_at: datetime,
-        ends_at: datetime,
-        *,
-        states: Sequence[str],
-        project: str | None = None,
-        nodes: AbstractSet[str] | None = None,
-    ) -> list[Held]:
-        marks = ", ".join("?" * len(states))
-        which, values = ("AND project = ?", [project]) if project is not None else ("", [])
-        found = self._ask(
-            "SELECT id, starts_at, ends_at, nodes FROM reservations"
-            f" WHERE ends_at > ? AND starts_at < ? AND state IN ({marks}) {which}",
-            [rows.instant(starts_at), rows.instant(ends_at), *states, *values],
-        )
-        at = rows.parse_instant
-        return [
-            Held(number, at(start), at(end), held)
-            for number, start, end, text in found
-            for held in (json.loads(text),)
-            if nodes is None or not nodes.isdisjoint(held)
-        ]
-
-    def sightings(self) -> list[Sighting]:
-        found = self._ask("SELECT * FROM sightings ORDER BY last_seen_at DESC, mac")
-        return [rows.sighting(row) for row in found]
-
-
-def _entry(row: sqlite3.Row) -> JournalEntry:
-    values = dict(row)
-    for side in ("before", "after"):
-        values[side] = None if row[side] is None else json.loads(row[side])
-    return JournalEntry(**values | {"at": rows.parse_instant(row["at"])})
-
-
-class SqliteStore(_SqliteReads, Store):
+class SqliteStore(SqliteReads, Store):
     """See `Store`; made by `open_store`."""
 
     def __init__(self, connection: sqlite3.Connection, path: str, clock: Clock) -> None:
@@ -178,6 +40,7 @@ class SqliteStore(_SqliteReads, Store):
                 memory_images={image.name: image for image in self.memory_images()},
                 assignments={assignment.host: assignment for assignment in self.assignments()},
                 overrides={override.host: override for override in self.overrides()},
+                places=self.places(),
             )
         return apply_changes(Snapshot(policy=policy), everything)
 
@@ -191,18 +54,31 @@ class SqliteStore(_SqliteReads, Store):
             images = self._now(MEMORY_IMAGE, touched)
             assignments = self._now(ASSIGNMENT, touched)
             overrides = self._now(OVERRIDE, touched)
-        return Changes(newest, hosts, images, assignments, overrides)
+            places = self._places_now(touched)
+        return Changes(newest, hosts, images, assignments, overrides, places)
+
+    def _places_now(self, touched: Mapping[str, Sequence[str]]) -> Mapping[str, Place | None]:
+        """Return the places of all hosts whose place may have changed, None for those that have none now."""
+        hosts = {key.partition("/")[2] for key in touched.get(DEPLOYED_NODE.name, ())}
+        for reservation in self._now(RESERVATION, touched).values():
+            hosts.update(() if reservation is None else reservation.nodes)
+        for deployment in self._now(DEPLOYMENT, touched).values():
+            hosts.update(() if deployment is None else deployment.nodes)
+        for clone in self._now(LUN_CLONE, touched).values():  # one that is gone gave nobody anything
+            hosts.update(() if clone is None else (clone.node,))
+        if not hosts:
+            return {}
+        return dict.fromkeys(hosts) | self.places(hosts)
 
     def _now(self, kind: Kind[R], touched: Mapping[str, Sequence[str]]) -> Mapping[str, R | None]:
         """Return the rows of *kind* that were touched as they are now, None for those that are gone."""
         keys = touched.get(kind.name, ())
         found: dict[str, R | None] = dict.fromkeys(keys)
         columns = ", ".join(kind.columns)
-        for start in range(0, len(keys), _CHUNK):
-            chunk = keys[start : start + _CHUNK]
-            marks = ", ".join("?" * len(chunk))
-            for row in self._ask(f"SELECT {columns} FROM {kind.table} WHERE {kind.key} IN ({marks})", chunk):
-                found[row[kind.key]] = kind.from_row(kind.decode(row))
+        for chunk in chunks(keys):
+            where = f"{kind.key} IN ({marks(chunk)})"
+            for row in self._ask(f"SELECT {columns} FROM {kind.table} WHERE {where}", chunk):
+                found[str(row[kind.key])] = kind.from_row(kind.decode(row))
         return found
 
     def data_version(self) -> int:
@@ -235,7 +111,7 @@ class SqliteStore(_SqliteReads, Store):
         self._connection.close()
 
 
-class _SqliteTransaction(_SqliteReads, Transaction):
+class _SqliteTransaction(SqliteReads, Transaction):
     """See `Transaction`. The lock is held: what is read here stays true until the commit."""
 
     def __init__(
@@ -360,7 +236,7 @@ class _SqliteTransaction(_SqliteReads, Transaction):
     def remove_document(self, name: str) -> bool:
         return self._remove(DOCUMENT, name)
 
-    def keep(self, record: Project | DiskImage | Reservation) -> bool:
+    def keep(self, record: AnyRecord) -> bool:
         kind = KINDS[type(record)]
         key = kind.to_row(record)[kind.key]
         return self._put(kind, record, before=self._one(kind, key))
@@ -368,8 +244,38 @@ class _SqliteTransaction(_SqliteReads, Transaction):
     def discard(self, kind: type[Record], key: str | int) -> bool:
         return self._remove(KINDS[kind], key)
 
-    def next_reservation_id(self) -> int:
-        return self._next(RESERVATION.table)
+    def next_id(self, kind: type[Numbered]) -> int:
+        return self._next(KINDS[kind].table)
+
+    def put_job_parts(self, parts: Iterable[JobPart]) -> None:
+        columns = ", ".join(PART_COLUMNS)
+        with translated(self._path):
+            self._connection.executemany(
+                f"INSERT OR REPLACE INTO job_parts ({columns}) VALUES ({marks(PART_COLUMNS)})",
+                [part_values(part) for part in parts],
+            )
+
+    def take_lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        lease = self.lease(name)
+        if lease is not None and lease.holder != holder and now < lease.until <= until:
+            return False
+        self._ask(
+            "INSERT OR REPLACE INTO leases (name, holder, until) VALUES (?, ?, ?)",
+            (name, holder, rows.instant(until)),
+        )
+        return True
+
+    def drop_lease(self, name: str, holder: str) -> None:
+        self._ask("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder))
+
+    def make_secret(self, name: str) -> bytes:
+        self._ask(
+            "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)",
+            (name, secrets.token_bytes(SECRET_SIZE)),
+        )
+        made = self.secret(name)
+        assert made is not None
+        return made
 
     def revert(self, change: int) -> list[JournalEntry]:
         entries = self.entries(change)
