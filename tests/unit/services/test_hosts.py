@@ -76,6 +76,7 @@ def test_a_uuid_belongs_to_one_host(store: Store) -> None:
         HostEdit("x", "52:54:00:00:00:01", local_boot="sda"),
         HostEdit("x", "52:54:00:00:00:01", add_groups=("a,b",)),
         HostEdit("x", "52:54:00:00:00:01", settings={"ipxe": "maybe"}),
+        HostEdit("x", "52:54:00:00:00:01", settings={"power": "ipmi"}),
         HostEdit("x", "52:54:00:00:00:01", settings={"mac": "x"}),
         HostEdit("x", "52:54:00:00:00:01", settings={"loader": "two words.efi"}),
         HostEdit("x", "52:54:00:00:00:01", settings={"loader": "../up.efi"}),

@@ -8,6 +8,8 @@ from bootd.drivers.faults import Crash, PowerLost, Slow
 from bootd.drivers.power import DRIVERS, PowerRefused, Powers, PowerState, ResetKind
 from bootd.drivers.power.fake import FakePower, Order, Start
 from bootd.drivers.tools import Tools
+from bootd.errors import BadValue
+from bootd.model import SETTING_VALUES, check_setting
 from tests.helpers.site import NOON, HandClock, a_host
 
 NODE = a_host(settings={"power": "fake"})
@@ -73,6 +75,14 @@ def test_a_machine_has_the_driver_that_its_setting_names_and_each_is_made_once(t
     powers = Powers(Tools(tmp_path))
     assert isinstance(powers.of(NODE), FakePower)
     assert powers.of(NODE) is powers.of(a_host(2, settings={"power": "fake"}))
+
+
+def test_a_host_may_be_given_the_drivers_there_are_and_no_other() -> None:
+    assert SETTING_VALUES["power"] == tuple(sorted(DRIVERS))
+    for name in DRIVERS:
+        check_setting("power", name)
+    with pytest.raises(BadValue, match="setting power: 'ipmi' is not one of fake, qmp, shell"):
+        check_setting("power", "ipmi")
 
 
 @pytest.mark.parametrize("settings", [{}, {"power": "magic"}])
