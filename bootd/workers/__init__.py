@@ -1,0 +1,1 @@
+"""Workers: turn what is written down into deeds, step by step, under a lease."""

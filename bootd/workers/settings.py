@@ -1,0 +1,18 @@
+"""What a site says about the deeds of workers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times in seconds, rates in bit/s."""
+
+    lun_backend: str = ""  # name of the LUN driver; "" where the site has none
+    transport: str = ""  # name of the transport; "" where the site has none
+    imager: str = "imager"  # the memory image that writes slots
+    rate: int = 100_000_000  # all multicast sessions together
+    window: int = 8  # machines that are switched together
+    window_pause_s: float = 10.0  # between one window and the next
+    up_s: float = 300.0  # a machine that has not said that it runs by then did not come up
+    join_s: float = 180.0  # a machine that has not joined its session by then is left out
+    base_iqn: str = "iqn.2026-01.net.bootd"  # what initiator names begin with
