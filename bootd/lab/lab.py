@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bootd.drivers.power import qmp
+from bootd.drivers.power import qemu, qmp
 from bootd.lab import console, machines, needs, servers
 from bootd.lab import process as processes
 from bootd.lab.errors import LabError
@@ -174,8 +174,9 @@ class Lab:
         return done
 
     def register(self, name: str, **settings: str) -> None:
-        """Enter the machine *name* into bootd's host table."""
-        words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        """Enter the machine *name* into bootd's host table, with what a power driver needs to switch it."""
+        power = {"power": "qmp", qemu.SETTING: str(self.places(name).qmp)}
+        words = [word for key, value in (power | settings).items() for word in ("--set", f"{key}={value}")]
         self.bootd("hosts", "add", name, "--mac", self.node(name).spec.mac, *words)
 
     # -- its machines ------------------------------------------------------------------------
@@ -241,10 +242,13 @@ class Lab:
 
     def boot(self, name: str) -> None:
         """Make *name* start from its firmware: power on, or reset."""
-        if self.node(name).is_on:
-            self.reset(name)
-        else:
+        if not self.node(name).is_on:
             self.power_on(name)
+        elif self.power(name) == "prelaunch":  # switched off by a power driver; its QEMU stays
+            self.console(name).restart()
+            qmp.execute(self.places(name).qmp, "cont")
+        else:
+            self.reset(name)
 
     def power(self, name: str) -> str:
         """Return ``off``, or QEMU's word: ``running``, ``paused`` …"""

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bootd.drivers.power import Power, Powers, PowerState, PowerUnreachable
+from bootd.drivers.tools import Tools
 from bootd.lab import Kind, Lab, LabError, NodeSpec, servers
+from bootd.lab.demo import store_opener
 from bootd.lab.process import identify
+from bootd.model import Host
 from tests.helpers.lab import lab_name
 
 pytestmark = pytest.mark.vm
@@ -97,7 +101,16 @@ def test_two_labs_have_the_same_addresses_and_do_not_meet() -> None:
         assert set(pids_of(one)).isdisjoint(pids_of(two))
 
 
-def test_power_goes_on_off_and_through_reset() -> None:
+def power_driver(lab: Lab, name: str, folder: Path) -> tuple[Power, Host]:
+    """Return the driver that bootd's host table names for the machine *name*, and its row there."""
+    lab.register(name)
+    with store_opener(lab)() as store:
+        node = store.host(name)
+    assert node is not None
+    return Powers(Tools(folder)).of(node), node
+
+
+def test_power_goes_on_off_and_through_reset(tmp_path: Path) -> None:
     with Lab(lab_name("power")) as lab:
         lab.add_node(NodeSpec("n1", Kind.BIOS))
         assert lab.power("n1") == "off"
@@ -108,8 +121,19 @@ def test_power_goes_on_off_and_through_reset() -> None:
             lab.power_on("n1")
         lab.reset("n1")
         lab.wait_for("n1", "SeaBIOS", 60)  # said again
+        power, node = power_driver(lab, "n1", tmp_path)
+        lab.console("n1").restart()
+        power.reset(node)
+        lab.wait_for("n1", "SeaBIOS", 60)
+        power.off(node)
+        assert power.state(node) is PowerState.OFF
+        lab.boot("n1")
+        lab.wait_for("n1", "SeaBIOS", 60)
+        assert power.state(node) is PowerState.ON
         lab.power_off("n1")
         assert lab.power("n1") == "off"
+        with pytest.raises(PowerUnreachable):
+            power.state(node)
         with pytest.raises(LabError, match="n1 is off"):
             lab.reset("n1")
 
