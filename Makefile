@@ -13,7 +13,7 @@ CONFIG ?=
 LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static cpio iproute2 nftables kmod \
                 grub-common grub-efi-amd64-bin
 # Real clients and disk tools for the tests.
-TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools fdisk grub-pc-bin procps
+TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs
 # The peer of the boots in make bench.
 BENCH_PACKAGES := nginx-light
 

@@ -18,8 +18,11 @@ from bootd.drivers.lun import (
     Volume,
 )
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.source import BytesSource, FileSource
 from bootd.drivers.tools import Tools
+from tests.helpers.initiator import Initiator
+from tests.helpers.tgtd import PrivateTgtd, private_tgtd
 
 SIZE = 4 << 20  # octets
 IMAGE = bytes(range(256)) * 4096 + bytes(1 << 20) + b"end"
@@ -262,6 +265,21 @@ class LunContract:
         bench.luns.unexport("a")
         assert bench.luns.export("a", NODE2, CHAP).initiator == NODE2
 
+    def test_a_chap_user_has_one_secret(self, bench: Bench) -> None:
+        for name in ("a", "b"):
+            bench.luns.create(name, SIZE)
+        bench.luns.export("a", NODE1, CHAP)
+        with pytest.raises(LunRefused, match="CHAP user node1 has another secret for volume a"):
+            bench.luns.export("b", NODE1, replace(CHAP, secret="newer-secret"))
+        assert bench.luns.volume("b").export is None
+        bench.luns.export("b", NODE1, CHAP)
+        for name in ("a", "b"):
+            bench.log_in(name, NODE1, CHAP)
+        bench.log_out("a", NODE1)
+        bench.luns.unexport("a")
+        bench.log_out("b", NODE1)
+        bench.log_in("b", NODE1, CHAP)
+
     def test_malformed_initiators_and_secrets_are_refused(self, bench: Bench) -> None:
         bench.luns.create("a", SIZE)
         for initiator, chap in (("node1", CHAP), (NODE1, Chap("node1", "short"))):
@@ -340,3 +358,34 @@ class TestFake(LunContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Bench:
         return FakeBench(tmp_path)
+
+
+class TgtBench(Bench):
+    """The initiators are libiscsi's, and come over TCP."""
+
+    def __init__(self, folder: Path, tgtd: PrivateTgtd) -> None:
+        self.luns = TgtLuns(Tools(folder / "luns"), socket=tgtd.socket)
+        self._portal = tgtd.portal
+        self._initiators: dict[tuple[str, str], Initiator] = {}
+
+    def log_in(self, volume: str, initiator: str, chap: Chap) -> None:
+        target = f"iqn.2026-01.bootd.tgt:{volume}"  # a machine may try one that is not exported
+        session = Initiator(initiator, self._portal, target, 1, chap.user, chap.secret)
+        self._initiators[volume, initiator] = session
+
+    def log_out(self, volume: str, initiator: str) -> None:
+        self._initiators.pop((volume, initiator)).log_out()
+
+    def close(self) -> None:
+        for session in self._initiators.values():
+            session.log_out()
+
+
+@pytest.mark.root
+class TestTgt(LunContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Iterator[Bench]:
+        with private_tgtd() as tgtd:
+            bench = TgtBench(tmp_path, tgtd)
+            yield bench
+            bench.close()

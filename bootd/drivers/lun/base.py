@@ -169,7 +169,8 @@ class LunBackend(ABC):
 
         Repeated for the same initiator, the new secret counts for the next login and
         sessions go on. Refused: a name that is no iSCSI name, a secret of the wrong
-        length, a volume that is not whole, one exported to another initiator.
+        length, a volume that is not whole, one exported to another initiator, a CHAP
+        user who has another secret for another volume (targets know a user by one).
         """
 
     @abstractmethod

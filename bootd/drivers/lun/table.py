@@ -5,9 +5,10 @@ from types import MappingProxyType
 
 from bootd.drivers.lun.base import LunBackend, LunRefused
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.tools import Tools
 
-DRIVERS: Mapping[str, Callable[[Tools], LunBackend]] = MappingProxyType({"fake": FakeLuns})
+DRIVERS: Mapping[str, Callable[[Tools], LunBackend]] = MappingProxyType({"fake": FakeLuns, "tgt": TgtLuns})
 
 
 def open_backend(name: str, tools: Tools) -> LunBackend:

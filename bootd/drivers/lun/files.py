@@ -1,0 +1,280 @@
+"""What backends share whose volumes are sparse files on this machine."""
+
+import errno
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import msgspec
+
+from bootd.drivers.lun import names, sparse
+from bootd.drivers.lun.base import (
+    Chap,
+    Export,
+    LunBackend,
+    LunBusy,
+    LunFull,
+    LunMissing,
+    LunRefused,
+    LunUnreachable,
+    Progress,
+    Session,
+    Volume,
+)
+from bootd.drivers.lun.locks import Locks
+from bootd.drivers.lun.shelf import Login, Record, Shelf, volume_of
+from bootd.drivers.source import ByteSource
+from bootd.drivers.tools import Tools
+
+T = TypeVar("T")
+
+_EXPORTS = ""  # the lock under which logins change; no volume is called so
+
+
+class FileLuns(LunBackend):
+    """Keeps volumes in *tools.folder*; who may log in, its children bring about.
+
+    A volume's record says what is wanted: `_open`, `_close`, `_exports` and `_sessions`
+    are called with the lock on all logins held, and each finds the target as it is.
+    Whatever order they work in, a target lets nobody in whom the record does not name.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._shelf = Shelf(tools.folder)
+        self._locks = Locks(tools.folder / ".locks")
+
+    # -- the interface -----------------------------------------------------------------------
+
+    def create(self, name: str, size: int) -> Volume:
+        names.check_volume(name)
+        names.check_size(name, size)
+        return self._change("create", name, lambda: self._create(name, size))
+
+    def clone(self, source: str, name: str) -> Volume:
+        names.check_volume(name)
+        return self._change("clone", name, lambda: self._clone(source, name), source)
+
+    def write(self, name: str, image: ByteSource, progress: Progress | None = None) -> Volume:
+        return self._change("write", name, lambda: self._write(name, image, progress))
+
+    def read(self, name: str) -> Iterator[bytes]:
+        self._ask("read", name, lambda: self._record(name))
+        return self._chunks(name)
+
+    def export(self, name: str, initiator: str, chap: Chap) -> Export:
+        names.check_initiator(name, initiator)
+        names.check_chap(name, chap)
+        return self._change("export", name, lambda: self._export(name, initiator, chap))
+
+    def unexport(self, name: str, *, force: bool = False) -> None:
+        self._change("unexport", name, lambda: self._unexport(name, force))
+
+    def delete(self, name: str) -> None:
+        self._change("delete", name, lambda: self._delete(name))
+
+    def volumes(self) -> list[Volume]:
+        return self._ask("volumes", "", self._volumes)
+
+    def sessions(self, name: str | None = None) -> list[Session]:
+        def deed() -> list[Session]:
+            with self._exporting():
+                return self._sessions(name)
+
+        return self._ask("sessions", name or "", deed)
+
+    def path(self, name: str) -> Path:
+        """Return the file with the volume's octets; raises `LunMissing`."""
+        self._record(name)
+        return self._shelf.image(name)
+
+    # -- what a child does -------------------------------------------------------------------
+
+    @abstractmethod
+    def _open(self, record: Record, login: Login) -> Export:
+        """Let *login* in and keep it in the record; sessions go on."""
+
+    @abstractmethod
+    def _close(self, name: str, force: bool) -> None:
+        """Let nobody in and take the login from the record, if there is one; raises `LunBusy`."""
+
+    @abstractmethod
+    def _exports(self, records: list[Record]) -> Mapping[str, Export]:
+        """Return the exports there are, by the volume's name."""
+
+    @abstractmethod
+    def _sessions(self, name: str | None) -> list[Session]:
+        """Return what `sessions` does."""
+
+    def _perform(self, verb: str, name: str, deed: Callable[[], T]) -> T:
+        """Do *deed*, one of the interface's methods."""
+        return deed()
+
+    def _between(self, step: str, name: str) -> None:
+        """Be told where a deed is."""
+
+    # -- the deeds ---------------------------------------------------------------------------
+
+    def _create(self, name: str, size: int) -> Volume:
+        record = self._shelf.find(name)
+        if record is None:
+            sparse.make(self._shelf.image(name), size)
+            self._between("create.made", name)
+            record = self._shelf.keep(Record(name, size))
+        elif record.size != size:
+            raise LunRefused(name, f"is there with {record.size} octets, not {size}")
+        return self._volume(record)
+
+    def _clone(self, source: str, name: str) -> Volume:
+        record = self._shelf.find(name)
+        if record is not None and record.parent == source:
+            return self._volume(record)
+        if record is not None:
+            raise LunRefused(name, f"is there and no clone of {source}")
+        parent = self._record(source)
+        _whole(parent)
+        sparse.copy(self._shelf.image(source), self._shelf.image(name))
+        self._between("clone.copied", name)
+        return self._volume(self._shelf.keep(Record(name, parent.size, parent=source)))
+
+    def _write(self, name: str, image: ByteSource, progress: Progress | None) -> Volume:
+        record = self._record(name)
+        with self._exporting():
+            if sessions := self._sessions(name):
+                raise LunBusy(name, sessions)
+        if record.login is not None:
+            raise LunRefused(name, f"is exported to {record.login.initiator}; unexport it first")
+        if image.size > record.size:
+            raise LunRefused(name, f"the image has {image.size} octets, the volume {record.size}")
+        self._shelf.keep(msgspec.structs.replace(record, is_whole=False))
+        self._between("write.begun", name)
+        with self._shelf.image(name).open("wb") as file:  # truncated: what was there before is gone
+            file.truncate(record.size)
+            self._pour(name, file, image, progress)
+            file.flush()
+            os.fsync(file.fileno())
+        self._between("write.done", name)
+        return volume_of(self._shelf.keep(msgspec.structs.replace(record, is_whole=True)))
+
+    def _pour(self, name: str, file: BinaryIO, image: ByteSource, progress: Progress | None) -> None:
+        octets = 0
+        for chunk in _readable(name, image):
+            if octets + len(chunk) > image.size:
+                raise LunRefused(name, f"the image goes on after its {image.size} octets")
+            sparse.write(file, chunk)
+            octets += len(chunk)
+            if progress is not None:
+                progress(octets)
+            self._between("write.chunk", name)
+        if octets < image.size:
+            raise LunRefused(name, f"the image ends after {octets} of {image.size} octets")
+
+    def _chunks(self, name: str) -> Iterator[bytes]:
+        with plain_errors(name), self._shelf.image(name).open("rb") as file:
+            while chunk := file.read(sparse.CHUNK):
+                yield chunk
+
+    def _export(self, name: str, initiator: str, chap: Chap) -> Export:
+        with self._exporting():
+            record = self._record(name)
+            _whole(record)
+            if record.login is not None and record.login.initiator != initiator:
+                raise LunRefused(
+                    name, f"is exported to {record.login.initiator}, each volume to one initiator"
+                )
+            self._one_secret(name, chap)
+            return self._open(record, Login(initiator, chap.user, chap.secret))
+
+    def _one_secret(self, name: str, chap: Chap) -> None:
+        for other in self._shelf.every():
+            login = other.login if other.name != name else None
+            if login is not None and login.user == chap.user and login.secret != chap.secret:
+                raise LunRefused(
+                    name, f"CHAP user {chap.user} has another secret for volume {other.name}, and only one"
+                )
+
+    def _unexport(self, name: str, force: bool) -> None:
+        with self._exporting():
+            self._close(name, force)
+
+    def _delete(self, name: str) -> None:
+        self._unexport(name, force=False)
+        self._between("delete.closed", name)
+        self._shelf.discard(name)
+
+    def _volumes(self) -> list[Volume]:
+        with self._exporting():
+            records = self._shelf.every()
+            exports = self._exports(records)
+        return [replace(volume_of(one), export=exports.get(one.name)) for one in records]
+
+    def _volume(self, record: Record) -> Volume:
+        if record.login is None:
+            return volume_of(record)
+        with self._exporting():
+            return replace(volume_of(record), export=self._exports([record]).get(record.name))
+
+    def _record(self, name: str) -> Record:
+        names.check_volume(name)
+        record = self._shelf.find(name)
+        if record is None:
+            raise LunMissing(name)
+        return record
+
+    def _exporting(self) -> AbstractContextManager[None]:
+        return self._locks.hold(_EXPORTS)
+
+    # -- around them -------------------------------------------------------------------------
+
+    def _change(self, verb: str, name: str, deed: Callable[[], T], *others: str) -> T:
+        """Do *deed*, alone with its volumes."""
+        for one in (name, *others):
+            names.check_volume(one)
+
+        def alone() -> T:
+            with self._locks.hold(name, *others):
+                return deed()
+
+        return self._ask(verb, name, alone)
+
+    def _ask(self, verb: str, name: str, deed: Callable[[], T]) -> T:
+        with plain_errors(name):
+            return self._perform(verb, name, deed)
+
+
+def keep_login(shelf: Shelf, record: Record, login: Login | None) -> Record:
+    """Keep that *login*, or nobody, is wanted; sessions go where nobody may log in."""
+    sessions = record.sessions if login is not None else ()
+    return shelf.keep(msgspec.structs.replace(record, login=login, sessions=sessions))
+
+
+def export_of(record: Record, login: Login, target: str, portals: tuple[str, ...]) -> Export:
+    """Return the export of a backend whose targets have one volume each, as LUN 1."""
+    return Export(record.name, login.initiator, login.user, target, 1, portals)
+
+
+@contextmanager
+def plain_errors(name: str) -> Iterator[None]:
+    """What the file system says, in the interface's errors."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename or 'the folder'}: {error.strerror or error}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise (LunFull if full else LunUnreachable)(name, reason) from error
+
+
+def _whole(record: Record) -> None:
+    if not record.is_whole:
+        raise LunRefused(record.name, "is half written; write its image again")
+
+
+def _readable(name: str, image: ByteSource) -> Iterator[bytes]:
+    try:
+        yield from image.chunks()
+    except OSError as error:
+        raise LunRefused(name, f"its image cannot be read: {error.strerror or error}") from error

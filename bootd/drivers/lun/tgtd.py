@@ -1,0 +1,259 @@
+"""Orders to tgtd, the target daemon of the Linux SCSI target framework, over its management socket.
+
+Not by tgtadm: that takes CHAP secrets as arguments, which everybody on the machine can
+read in the list of processes. What tgtadm says is said here: a C structure of this
+machine's byte order (usr/tgtadm.h of tgt, unchanged from 1.0.27 on; seen with 1.0.85),
+then words; the answer is a number, or the same text that ``tgtadm --op show`` prints.
+"""
+
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+from bootd.drivers.lun.base import LunRefused, LunUnreachable
+
+SOCKET = Path("/run/tgtd/socket")  # and ".", and the control port (tgtd -C)
+LUN = 1  # 0 is tgtd's own controller
+TIMEOUT = 10.0  # seconds; tgtd does one thing at a time, each in a moment
+
+# mode, op, lld, length, tid, sid, lun, cid, host_no, device_type, ac_dir, pack, force
+_REQUEST = struct.Struct("=II64sIiQQIIIIII")
+_ANSWER = struct.Struct("=II")  # error, length with these eight octets
+_LONGEST = 64 << 20  # octets of an answer: some hundred thousand targets
+_ALL = -1  # tid: no target in particular
+_NO_LUN = 0xFFFFFFFFFFFFFFFF
+
+_TARGET, _LUN, _PORTAL, _CONNECTION, _ACCOUNT = 1, 2, 3, 6, 7
+_NEW, _DELETE, _SHOW, _BIND, _UNBIND = range(5)
+
+
+class Said(IntEnum):
+    """tgtd's answers that mean something here (usr/tgtadm_error.h; met with 1.0.85)."""
+
+    NO_TARGET = 4
+    NO_SESSION = 6
+    NO_CONNECTION = 7
+    TARGET_EXISTS = 9
+    NO_RULE = 13
+    NO_USER = 15
+    TARGET_ACTIVE = 19
+    LUN_ACTIVE = 20
+
+
+_WORDS = {
+    1: "something went wrong",
+    2: "no memory is left",
+    3: "there is no iSCSI driver",
+    Said.NO_TARGET: "there is no such target",
+    5: "there is no such logical unit",
+    Said.NO_SESSION: "there is no such session",
+    Said.NO_CONNECTION: "there is no such connection",
+    Said.TARGET_EXISTS: "the target is there already",
+    10: "the logical unit is there already",
+    12: "the access rule is there already",
+    Said.NO_RULE: "there is no such access rule",
+    14: "the account is there already",
+    Said.NO_USER: "there is no such account",
+    16: "the target has too many accounts",
+    17: "the request is invalid",
+    Said.TARGET_ACTIVE: "the target is in use",
+    Said.LUN_ACTIVE: "the logical unit is in use",
+    21: "that is not supported",
+    22: "the parameter is not known",
+}
+
+
+class TgtdError(LunUnreachable):
+    """tgtd answered, and not what was hoped for."""
+
+    def __init__(self, said: int) -> None:
+        super().__init__("", f"tgtd says: {_WORDS.get(said, f'error {said}')}")
+        self.said = said
+
+
+@contextmanager
+def unless(*said: Said) -> Iterator[None]:
+    """Pass over these answers: what was wanted is so already, or not yet to be had."""
+    try:
+        yield
+    except TgtdError as error:
+        if error.said not in said:
+            raise
+
+
+@dataclass(slots=True)
+class Login:
+    """An initiator that is logged in, as tgtd tells it."""
+
+    session: int
+    initiator: str = ""
+    address: str = ""
+    connections: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Target:
+    """A target, as tgtd tells it."""
+
+    tid: int
+    name: str
+    path: str = ""  # of LUN 1's file; "" before it has one
+    accounts: list[str] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)  # who may log in: initiators' names, addresses
+    logins: list[Login] = field(default_factory=list)
+
+
+class Tgtd:
+    """One tgtd. Each order is one connection; any thread may give some."""
+
+    def __init__(self, path: Path = SOCKET, control_port: int = 0, timeout: float = TIMEOUT) -> None:
+        self._path, self._timeout = f"{path}.{control_port}", timeout
+
+    # -- questions
+
+    def targets(self) -> list[Target]:
+        return parse_targets(self.ask(_TARGET, _SHOW))
+
+    def portals(self) -> list[str]:
+        """Return ``address:port`` of each portal; the address may be 0.0.0.0 or [::]."""
+        return re.findall(r"^Portal: (\S+),\d+$", self.ask(_PORTAL, _SHOW), re.MULTILINE)
+
+    # -- orders
+
+    def new_target(self, tid: int, name: str) -> None:
+        self.ask(_TARGET, _NEW, f"targetname={name}", tid=tid)
+
+    def delete_target(self, tid: int) -> None:
+        """Delete it with its unit and rules, unless there are sessions: TARGET_ACTIVE.
+
+        tgtd can be told to do it by force. With a machine reading at full speed that
+        said LUN_ACTIVE and left half a target; `end` first, then delete.
+        """
+        self.ask(_TARGET, _DELETE, tid=tid)
+
+    def end(self, tid: int, session: int, connection: int) -> None:
+        """Close an initiator's connection, and with its last one the session."""
+        self.ask(_CONNECTION, _DELETE, tid=tid, session=session, connection=connection)
+
+    def new_lun(self, tid: int, path: str) -> None:
+        self.ask(_LUN, _NEW, f"path={path}", tid=tid, lun=LUN)
+
+    def allow(self, tid: int, initiator: str) -> None:
+        self.ask(_TARGET, _BIND, f"initiator-name={initiator}", tid=tid)
+
+    def forbid(self, tid: int, rule: str) -> None:
+        """Take a rule back, one for a name or one for an address."""
+        kind = "initiator-name" if re.match(r"iqn\.|eui\.|naa\.", rule) else "initiator-address"
+        self.ask(_TARGET, _UNBIND, f"{kind}={rule}", tid=tid)
+
+    def new_account(self, user: str, secret: str) -> None:
+        self.ask(_ACCOUNT, _NEW, f"user={user},password={secret}")
+
+    def delete_account(self, user: str) -> None:
+        """Delete it, from the targets that have it too: those without an account let in by name alone."""
+        self.ask(_ACCOUNT, _DELETE, f"user={user}")
+
+    def bind_account(self, tid: int, user: str) -> None:
+        self.ask(_ACCOUNT, _BIND, f"user={user}", tid=tid)
+
+    def unbind_account(self, tid: int, user: str) -> None:
+        self.ask(_ACCOUNT, _UNBIND, f"user={user}", tid=tid)
+
+    # -- the wire
+
+    def ask(
+        self,
+        mode: int,
+        op: int,
+        words: str = "",
+        *,
+        tid: int = _ALL,
+        session: int = 0,
+        connection: int = 0,
+        lun: int = _NO_LUN,
+    ) -> str:
+        """Return the answer's text; raises `TgtdError`, `LunUnreachable`, `LunRefused` if we are not root."""
+        data = words.encode() + b"\0" if words else b""
+        length = _REQUEST.size + len(data)
+        request = _REQUEST.pack(mode, op, b"iscsi", length, tid, session, lun, connection, 0, 0, 0, 0, 0)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+                line.settimeout(self._timeout)
+                line.connect(self._path)
+                line.sendall(request + data)
+                return self._answer(line)
+        except OSError as error:
+            if isinstance(error, PermissionError | BrokenPipeError | ConnectionResetError):
+                self._unheard()
+            why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            raise LunUnreachable("", f"tgtd does not answer at {self._path}: {why}") from error
+
+    def _answer(self, line: socket.socket) -> str:
+        said, length = _ANSWER.unpack(self._octets(line, _ANSWER.size))
+        if said:
+            raise TgtdError(said)
+        if not _ANSWER.size <= length <= _LONGEST:
+            raise LunUnreachable("", f"tgtd at {self._path} speaks another language: {length} octets")
+        return self._octets(line, length - _ANSWER.size).decode(errors="replace").rstrip("\0")
+
+    def _octets(self, line: socket.socket, count: int) -> bytes:
+        octets = bytearray()
+        while len(octets) < count:
+            chunk = line.recv(min(count - len(octets), 1 << 20))
+            if not chunk:
+                self._unheard()
+                raise LunUnreachable("", f"tgtd at {self._path} hung up")
+            octets += chunk
+        return bytes(octets)
+
+    def _unheard(self) -> None:
+        """Raise `LunRefused` where that is why: tgtd hangs up on whoever is not uid 0 and gid 0."""
+        if os.geteuid() or os.getegid():
+            raise LunRefused("", f"tgtd at {self._path} takes orders from root alone")
+
+
+def parse_targets(text: str) -> list[Target]:
+    """Read what ``tgtadm --mode target --op show`` prints; lines that are not known are passed over."""
+    targets: list[Target] = []
+    part, lun = "", ""
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip(" "))
+        words = line.strip()
+        key, _, value = words.partition(": ")
+        if indent == 0 and key.startswith("Target "):
+            targets.append(Target(int(key.removeprefix("Target ")), value))
+            part, lun = "", ""
+        elif not targets:
+            continue
+        elif indent == 4:
+            part, lun = words.removesuffix(":"), ""
+        elif part == "I_T nexus information":
+            _read_login(targets[-1], key, value)
+        elif part == "LUN information":
+            lun = value if key == "LUN" else lun
+            if lun == str(LUN) and key == "Backing store path":
+                targets[-1].path = value
+        elif part == "Account information":
+            targets[-1].accounts.append(words.removesuffix(" (outgoing)"))
+        elif part == "ACL information":
+            targets[-1].rules.append(words)
+    return targets
+
+
+def _read_login(target: Target, key: str, value: str) -> None:
+    if key == "I_T nexus":
+        target.logins.append(Login(int(value)))
+    elif not target.logins:
+        return
+    elif key == "Initiator":
+        target.logins[-1].initiator = value.partition(" alias:")[0]
+    elif key == "Connection":
+        target.logins[-1].connections.append(int(value))
+    elif key == "IP Address":
+        target.logins[-1].address = value
