@@ -1,49 +1,96 @@
 """The arithmetic of free time: when may something begin, and how much runs at once? Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Protocol
 
 Span = tuple[datetime, datetime]  # the end not included
-Opening = tuple[datetime, datetime | None]  # it may begin from .. to, both included; None: for ever
 
 
-def openings(busy: Iterable[Span], after: datetime, length: timedelta) -> list[Opening]:
-    """Return when something of *length* may begin, from *after* on, beside what is busy."""
-    found: list[Opening] = []
-    free_from = after
-    for starts_at, ends_at in sorted(busy):
-        if ends_at <= free_from:
-            continue
-        if starts_at - free_from >= length:
-            found.append((free_from, starts_at - length))
-        free_from = ends_at
-    found.append((free_from, None))
-    return found
+class Booking(Protocol):
+    """Keeps *nodes* from *starts_at* to *ends_at*, the end not included."""
+
+    @property
+    def starts_at(self) -> datetime: ...
+
+    @property
+    def ends_at(self) -> datetime: ...
+
+    @property
+    def nodes(self) -> Sequence[str]: ...
 
 
-def first_common(each: Mapping[str, Sequence[Opening]], count: int) -> tuple[datetime, list[str]]:
-    """Return the first instant at which *count* of the named may begin, and all that then may.
+_STARTS_AT, _ENDS_AT = attrgetter("starts_at"), attrgetter("ends_at")
 
-    Every name has an opening without an end (see `openings`), so there is one for any *count* up to
-    their number.
+
+def first_common(
+    bookings: Sequence[Booking], names: Sequence[str], count: int, after: datetime, length: timedelta
+) -> tuple[datetime, list[str]]:
+    """Return the first instant from *after* on at which *count* of *names* are free for *length*.
+
+    With all that then are, in the order of *names*.
     """
-    steps = sorted(
-        (at, leaves, name)
-        for name, found in each.items()
-        for first, last in found
-        for at, leaves in ((first, False), (last, True))
-        if at is not None
-    )  # at one instant those that come first: the last instant of an opening belongs to it
-    free: set[str] = set()
-    for (at, leaves, name), following in zip(steps, [*steps[1:], None], strict=True):
-        if leaves:
-            free.discard(name)
-            continue
-        free.add(name)
-        others_come_now = following is not None and following[:2] == (at, False)
-        if len(free) >= count and not others_come_now:
-            return at, [name for name in each if name in free]
-    raise ValueError(f"{count} of {len(each)}")
+    if not 1 <= count <= len(names):
+        raise ValueError(f"{count} of {len(names)}")
+    if count == len(names):
+        return _first_of_all(bookings, frozenset(names), after, length), list(names)
+    return _first_of_some(bookings, names, count, after, length)
+
+
+def _first_of_all(
+    bookings: Iterable[Booking], names: AbstractSet[str], after: datetime, length: timedelta
+) -> datetime:
+    """Any booking of any node is in the way, so they are as one node."""
+    at = after
+    for each in sorted(bookings, key=_STARTS_AT):
+        if each.starts_at - at >= length:
+            break
+        if each.ends_at > at and not names.isdisjoint(each.nodes):
+            at = each.ends_at
+    return at
+
+
+def _first_of_some(
+    bookings: Sequence[Booking], names: Sequence[str], count: int, after: datetime, length: timedelta
+) -> tuple[datetime, list[str]]:
+    """Look at *after* and at every end of a booking, for only then somebody becomes free.
+
+    A booking is in the way of what begins later than *length* before its start and earlier than its end.
+    """
+    coming, leaving = sorted(bookings, key=_STARTS_AT), sorted(bookings, key=_ENDS_AT)
+    waiting, come, left = _Waiting(names), 0, 0
+    for at in (after, *(each.ends_at for each in leaving if each.ends_at > after)):
+        while come < len(coming) and coming[come].starts_at < at + length:
+            waiting.hold(coming[come].nodes)
+            come += 1
+        while left < len(leaving) and leaving[left].ends_at <= at:
+            waiting.release(leaving[left].nodes)
+            left += 1
+        if waiting.free >= count:
+            break
+    return at, [name for name in names if not waiting.held[name]]
+
+
+class _Waiting:
+    """How many bookings are in the way of each name, and how many names have none."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.held = dict.fromkeys(names, 0)
+        self.free = len(self.held)
+
+    def hold(self, nodes: Iterable[str]) -> None:
+        for name in nodes:
+            if name in self.held:
+                self.free -= not self.held[name]
+                self.held[name] += 1
+
+    def release(self, nodes: Iterable[str]) -> None:
+        for name in nodes:
+            if name in self.held:
+                self.held[name] -= 1
+                self.free += not self.held[name]
 
 
 def peak(weighted: Iterable[tuple[datetime, datetime, int]], within: Span) -> int:

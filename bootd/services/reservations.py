@@ -12,7 +12,7 @@ from bootd.lifecycle import RESERVATION
 from bootd.model import Reservation
 from bootd.services import nodeset, projects
 from bootd.services.booking import LIVE, Desk, Draft, Resolved, lost_images, uncovered, whole_seconds
-from bootd.services.freetime import Opening, first_common, openings
+from bootd.services.freetime import first_common
 from bootd.store import JournalEntry, Reads, Store, Transaction
 
 STEPS = {"daily": 1, "weekly": 7}  # days from one to the next
@@ -300,21 +300,11 @@ def next_free(reads: Reads, nodes: str, hours: float, after: datetime, *, count:
     after = after.astimezone(UTC)
     seen_until = after + max(_FIRST_LOOK, 2 * length)
     while True:
-        at, free = first_common(_openings(reads, names, after, seen_until, length), needed)
+        held = reads.held_between(after, seen_until, states=LIVE, nodes=set(names))
+        at, free = first_common(held, names, needed, after, length)
         if at + length <= seen_until:  # beyond it there may be bookings that were not looked at
             return Free(at, at + length, tuple(free[:needed]))
-        seen_until = min(at + length + 4 * (seen_until - after), _END_OF_TIME)
-
-
-def _openings(
-    reads: Reads, names: Sequence[str], after: datetime, until: datetime, length: timedelta
-) -> dict[str, list[Opening]]:
-    busy: dict[str, list[tuple[datetime, datetime]]] = {name: [] for name in names}
-    for each in reads.held_between(after, until, states=LIVE, nodes=busy.keys()):
-        for node in each.nodes:
-            if node in busy:
-                busy[node].append((each.starts_at, each.ends_at))
-    return {name: openings(spans, after, length) for name, spans in busy.items()}
+        after, seen_until = at, min(at + length + 4 * (seen_until - after), _END_OF_TIME)
 
 
 def _length(hours: float) -> timedelta:

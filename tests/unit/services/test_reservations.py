@@ -355,6 +355,12 @@ def test_next_free_looks_beyond_its_first_look(store: Store) -> None:
         book(store, start * days, (start + 20) * days - 1, "node2")
     assert reservations.next_free(store, "node2", 1, at(0)).starts_at == at(20 * days - 1)
     assert reservations.next_free(store, "node2", 2, at(0)).starts_at == at(200 * days - 1)
+    book(store, 0, 300 * days, "node3")
+    book(store, 0, 25 * days, "node4")
+    book(store, 31 * days, 32 * days, "node4")  # not seen at first, and in the way of what 25 promised
+    assert reservations.next_free(store, "node4", 10 * days, at(0)).starts_at == at(32 * days)
+    either = reservations.next_free(store, "node[2-3]", 2, at(0), count=1)
+    assert (either.starts_at, either.nodes) == (at(200 * days - 1), ("node2",))
 
 
 @pytest.mark.parametrize(("hours", "count"), [(0, None), (-1, None), (1e9, None), (1, 0), (1, 5)])
