@@ -168,8 +168,8 @@ def remove(site: Site, nodes: str, dry_run: bool, yes: bool, as_json: bool) -> N
 def list_(site: Site, nodes: str | None, as_json: bool) -> None:
     """List the hosts, all or those of NODESET."""
     with site.read_store() as store:
-        table = store.hosts()
         snapshot = store.load_snapshot(Policy())
+    table = list(snapshot.hosts.values())
     chosen = nodeset.parse(nodes, table) if nodes else table
     now = utc_now()
     if as_json:

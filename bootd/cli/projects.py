@@ -1,6 +1,6 @@
 """``bootd projects``: who shares the testbed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -9,7 +9,8 @@ from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.tables import print_table
 from bootd.clock import utc_now
-from bootd.model import Project
+from bootd.lifecycle import DISK_IMAGE
+from bootd.model import DiskImage, Project, Reservation
 from bootd.services import projects as service
 from bootd.services.projects import ProjectEdit
 from bootd.units import size_text
@@ -71,13 +72,13 @@ def list_(site: Site, as_json: bool) -> None:
     """List the projects."""
     with site.read_store() as store:
         found = store.every(Project)
-        images = {each.name: len(service.images_of(store, each.name)) for each in found}
-        booked = {each.name: len(service.reservations_of(store, each.name)) for each in found}
+        images = store.tally(DiskImage, tuple(DISK_IMAGE.states))
+        booked = store.tally(Reservation, service.LIVE)
     if as_json:
         print_json([_plain(each) for each in found])
     elif found:
         rows = [
-            (each.name, each.state, each.owner, str(images[each.name]), str(booked[each.name]), _limits(each))
+            (each.name, each.state, each.owner, *_counts(each.name, images, booked), _limits(each))
             for each in found
         ]
         print_table(("NAME", "STATE", "OWNER", "IMAGES", "BOOKED", "LIMITS"), rows)
@@ -93,7 +94,7 @@ def show(site: Site, name: str, as_json: bool) -> None:
     """Show a project. Its people, limits, images, bookings, and what was done to it."""
     with site.read_store() as store:
         project = service.named(store, name)
-        images = service.images_of(store, name)
+        images = store.images_of(name)
         booked = service.reservations_of(store, name)
         done = service.history(store, name)
     if as_json:
@@ -139,6 +140,10 @@ def _told(project: Project, done: str, as_json: bool) -> None:
         print_json(_plain(project))
     else:
         click.echo(f"project {project.name}: {done}")
+
+
+def _counts(name: str, *tallies: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(str(tally.get(name, 0)) for tally in tallies)
 
 
 def _limits(project: Project) -> str:

@@ -13,9 +13,8 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         _print_rich(headers, rows)
         return
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
-    for row in (headers, *rows):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(padded).rstrip())
+    layout = "  ".join(f"{{:<{width}}}" for width in widths)
+    click.echo("\n".join(layout.format(*row).rstrip() for row in (headers, *rows)))
 
 
 def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+
+LONGEST_WAIT = timedelta(minutes=15)  # of a step; a job due later than that was written by a wrong clock
 
 
 class JobKind(StrEnum):
@@ -43,6 +46,10 @@ class Job:
     facts: Mapping[str, Any] = field(default_factory=dict)  # what its steps must remember, plain values
     began_at: datetime | None = None
     ended_at: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether its next step may be done; what a wrong clock put off is not waited for."""
+        return self.due_at <= now or self.due_at > now + LONGEST_WAIT
 
 
 @dataclass(frozen=True, slots=True)

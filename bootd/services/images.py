@@ -19,12 +19,10 @@ from bootd.model import (
     ImagePart,
     ImageRef,
     Project,
-    Reservation,
     parse_image_ref,
 )
 from bootd.store import Reads, Store, Transaction
 
-LIVE = ("booked", "active")  # reservations that still need their images
 DAMAGE = "damage"  # in a description: what the last verification found
 
 
@@ -66,12 +64,7 @@ def images(reads: Reads, project: str | None = None) -> list[DiskImage]:
 
 def users(reads: Reads) -> dict[ImageRef, list[int]]:
     """Return for each image the reservations, booked or active, that name it."""
-    found: dict[ImageRef, list[int]] = {}
-    for reservation in reads.every(Reservation):
-        if reservation.state in LIVE:
-            for booked in reservation.images:
-                found.setdefault(booked.image, []).append(reservation.id)
-    return found
+    return {parse_image_ref(ref): numbers for ref, numbers in reads.bookings_of_images().items()}
 
 
 def _hint(reads: Reads, ref: ImageRef) -> str:

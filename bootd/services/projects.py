@@ -8,11 +8,11 @@ from bootd.clock import Clock
 from bootd.errors import BadValue, NotFound, Refused
 from bootd.formats import fields
 from bootd.lifecycle import PROJECT
-from bootd.model import DiskImage, Limits, Project, Reservation, check_name
+from bootd.model import Limits, Project, Reservation, check_name
 from bootd.store import JournalEntry, Reads, Store, Transaction
 
 Number = TypeVar("Number", int, float)
-_LIVE = ("booked", "active")  # reservations that still need their project
+LIVE = ("booked", "active")  # reservations that still need their project
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,9 @@ def require(reads: Reads, name: str) -> Project:
     return project
 
 
-def images_of(reads: Reads, name: str) -> list[DiskImage]:
-    """Return every version of every image of a project."""
-    return [image for image in reads.every(DiskImage) if image.project == name]
-
-
 def reservations_of(reads: Reads, name: str) -> list[Reservation]:
     """Return the bookings of a project that are to come or under way."""
-    return [r for r in reads.every(Reservation) if r.project == name and r.state in _LIVE]
+    return reads.reservations_in(LIVE, project=name)
 
 
 def history(reads: Reads, name: str, *, limit: int = 50) -> Sequence[JournalEntry]:

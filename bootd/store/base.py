@@ -162,10 +162,22 @@ class Reads(ABC):
         """Return the reservations, of any state, that overlap this time, by their start."""
 
     @abstractmethod
+    def images_of(self, project: str) -> list[DiskImage]:
+        """Return every version of every image of a project, by ref."""
+
+    @abstractmethod
     def reservations_in(
-        self, states: Sequence[str], *, starts_before: datetime | None = None
+        self, states: Sequence[str], *, starts_before: datetime | None = None, project: str | None = None
     ) -> list[Reservation]:
         """Return the reservations of *states*, by their start."""
+
+    @abstractmethod
+    def bookings_of_images(self) -> dict[str, list[int]]:
+        """Return image ref -> the reservations, booked or active, that name it."""
+
+    @abstractmethod
+    def tally(self, kind: type[DiskImage | Reservation], states: Sequence[str]) -> dict[str, int]:
+        """Return how many records of *states* each project has; one without any is not named."""
 
     @abstractmethod
     def slots(self, hosts: Iterable[str] | None = None) -> list[Slot]:

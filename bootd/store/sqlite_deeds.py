@@ -1,12 +1,13 @@
 """Questions about places, deployments and jobs, on SQLite."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bootd.model import (
     DeployedNode,
     Deployment,
+    DiskImage,
     Job,
     JobPart,
     Lease,
@@ -18,14 +19,14 @@ from bootd.model import (
     Slot,
     parse_image_ref,
 )
+from bootd.model.jobs import LONGEST_WAIT
 from bootd.store import deeds, rows
 from bootd.store.asking import Asking, as_list, marks
 from bootd.store.base import Reads
 from bootd.store.deeds import DEPLOYED_NODE, DEPLOYMENT, JOB, LUN_CLONE, SLOT, SLOT_SCHEME
-from bootd.store.records import RESERVATION
+from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
-_NEVER_AHEAD = timedelta(minutes=15)  # no step waits longer; a job due later was written by a wrong clock
 
 _PLACES = f"""
 SELECT each.value AS host, d.id AS deployment, d.reservation, r.project, d.role, d.image, d.slot,
@@ -41,12 +42,35 @@ WHERE r.state = 'active' AND d.state != 'dark'
 class DeedReads(Asking, Reads):
     """See `Reads`."""
 
+    def images_of(self, project: str) -> list[DiskImage]:
+        return self._all(DISK_IMAGE, "ref", "WHERE project = ?", (project,))
+
     def reservations_in(
-        self, states: Sequence[str], *, starts_before: datetime | None = None
+        self, states: Sequence[str], *, starts_before: datetime | None = None, project: str | None = None
     ) -> list[Reservation]:
-        until = "AND starts_at < ?" if starts_before is not None else ""
-        values = [*states, *([rows.instant(starts_before)] if starts_before is not None else [])]
-        return self._all(RESERVATION, "starts_at, id", f"WHERE state IN ({marks(states)}) {until}", values)
+        before = None if starts_before is None else rows.instant(starts_before)
+        tests = {"starts_at < ?": before, "project = ?": project}
+        given = {test: value for test, value in tests.items() if value is not None}
+        where = " AND ".join([f"state IN ({marks(states)})", *given])
+        return self._all(RESERVATION, "starts_at, id", f"WHERE {where}", (*states, *given.values()))
+
+    def bookings_of_images(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for row in self._ask(
+            "SELECT json_extract(each.value, '$.image') AS ref, reservations.id"
+            " FROM reservations, json_each(reservations.images) AS each"
+            " WHERE state IN ('booked', 'active') ORDER BY reservations.id"
+        ):
+            found.setdefault(row["ref"], []).append(row["id"])
+        return found
+
+    def tally(self, kind: type[DiskImage | Reservation], states: Sequence[str]) -> dict[str, int]:
+        table = KINDS[kind].table
+        found = self._ask(
+            f"SELECT project, count(*) AS n FROM {table} WHERE state IN ({marks(states)}) GROUP BY project",
+            states,
+        )
+        return {row["project"]: row["n"] for row in found}
 
     def slots(self, hosts: Iterable[str] | None = None) -> list[Slot]:
         if hosts is None:
@@ -98,10 +122,10 @@ class DeedReads(Asking, Reads):
         tests = [f"{column} = ?" for column in given]
         tests += [f"state IN ({marks(states)})"] if states else []
         where = "WHERE " + " AND ".join(tests) if tests else ""
-        return self._all(JOB, "id DESC", f"{where}", (*given.values(), *states))[:limit]
+        return self._all(JOB, f"id DESC LIMIT {int(limit)}", where, (*given.values(), *states))
 
     def jobs_due(self, now: datetime) -> list[Job]:
-        ahead = rows.instant(now + _NEVER_AHEAD)
+        ahead = rows.instant(now + LONGEST_WAIT)
         where = "WHERE state IN ('waiting', 'running') AND (due_at <= ? OR due_at > ?)"
         return self._all(JOB, "due_at, id", where, (rows.instant(now), ahead))
 
