@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bootd.store.failures import translated
 from bootd.store.rows import Kind
 
 R = TypeVar("R")
+AMONG = "IN (SELECT value FROM json_each(?))"  # any number of keys, see `as_list`
 _CHUNK = 500  # keys in one question; SQLite's limit on variables is far above
 
 
@@ -18,7 +19,7 @@ class Asking:
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection, self._path = connection, path
 
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _ask(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         with translated(self._path):
             return self._connection.execute(sql, values).fetchall()
 

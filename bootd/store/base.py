@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from bootd.boot.snapshot import Changes, Policy, Snapshot
+from bootd.lifecycle.placement import Need, Standing
 from bootd.model import (
     Assignment,
     DeployedNode,
     Deployment,
     DiskImage,
     Host,
+    ImageRef,
     Job,
     JobPart,
     Lease,
@@ -82,6 +84,17 @@ class Held(NamedTuple):
     nodes: Sequence[str]
 
 
+class SlotContent(NamedTuple):
+    """What is in the slots of one number, and on which hosts."""
+
+    number: int
+    state: str
+    image: ImageRef | None
+    pinned: bool
+    last_used_at: datetime | None  # the latest use
+    hosts: Sequence[str]  # in no order
+
+
 class Reads(ABC):
     """What can be asked, of the store and inside a transaction."""
 
@@ -95,6 +108,10 @@ class Reads(ABC):
     @abstractmethod
     def hosts(self) -> list[Host]:
         """Return all hosts, by node number, then by name."""
+
+    @abstractmethod
+    def hosts_named(self, names: Iterable[str]) -> dict[str, Host]:
+        """Return those of *names* that are hosts, by name."""
 
     @abstractmethod
     def memory_image(self, name: str) -> MemoryImage | None: ...
@@ -125,6 +142,10 @@ class Reads(ABC):
     @abstractmethod
     def entries(self, change: int) -> list[JournalEntry]:
         """Return what one transaction changed, in its order."""
+
+    @abstractmethod
+    def entries_about(self, kind: str, keys: Iterable[str]) -> list[JournalEntry]:
+        """Return what became of the rows of *kind* with these *keys*, oldest first."""
 
     @abstractmethod
     def observations(
@@ -180,8 +201,20 @@ class Reads(ABC):
         """Return how many records of *states* each project has; one without any is not named."""
 
     @abstractmethod
-    def slots(self, hosts: Iterable[str] | None = None) -> list[Slot]:
+    def slots(self, hosts: Iterable[str] | None = None, number: int | None = None) -> list[Slot]:
         """Return the slots that were ever written or pinned, by host and number."""
+
+    @abstractmethod
+    def slot_standings(self, hosts: Iterable[str], digest: str) -> list[Standing]:
+        """Return what is in the slots of *hosts*, summed up for an image of *digest*, by number."""
+
+    @abstractmethod
+    def slot_needs(self, hosts: Iterable[str]) -> list[Need]:
+        """Return what reservations that hold any of *hosts*, booked or active, count on, by deployment."""
+
+    @abstractmethod
+    def slot_contents(self, hosts: Iterable[str] | None = None) -> list[SlotContent]:
+        """Return what is in the slots that were ever written or pinned, by number."""
 
     @abstractmethod
     def schemes(self) -> Schemes: ...
@@ -197,6 +230,10 @@ class Reads(ABC):
     @abstractmethod
     def deployments_in(self, states: Sequence[str]) -> list[Deployment]:
         """Return the deployments of *states*, by number."""
+
+    @abstractmethod
+    def deployments_with(self, image: ImageRef) -> list[Deployment]:
+        """Return the deployments of an image, without a version those of any, by number."""
 
     @abstractmethod
     def deployments_on(self, nodes: Iterable[str]) -> list[Deployment]:
@@ -340,8 +377,8 @@ class Transaction(Reads):
     def take_lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
         """Have the lease until then; False where another holds it. Not journalled.
 
-        A lease whose time is over is free, and so is one that was taken for longer than from *now*
-        to *until*: a clock that was wrong wrote it.
+        A lease whose time is over is free, and so is one that lasts for more than twice as long as
+        from *now* to *until*: a clock that was wrong wrote it.
         """
 
     @abstractmethod

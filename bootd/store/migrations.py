@@ -145,6 +145,7 @@ CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOU
 CREATE TABLE reservation_nodes (
   node TEXT NOT NULL, reservation INTEGER NOT NULL, PRIMARY KEY (node, reservation)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX journal_by_key ON journal(kind, key);
 CREATE INDEX reservations_by_state ON reservations(state, starts_at);
 CREATE TRIGGER reservation_nodes_added AFTER INSERT ON reservations BEGIN
   INSERT OR IGNORE INTO reservation_nodes SELECT value, NEW.id FROM json_each(NEW.nodes)

@@ -22,6 +22,18 @@ from bootd.store.sqlite_reads import SqliteReads
 
 R = TypeVar("R")
 SECRET_SIZE = 32  # octets
+_NAME_NODES = (RESERVATION.name, DEPLOYMENT.name, LUN_CLONE.name)
+# those named before count as well: what a row no longer names, or a row that is gone, gave them something
+_NODES_NAMED = " UNION ".join(
+    sql
+    for side in ("before", "after")
+    for sql in (
+        f"SELECT each.value AS node FROM journal, json_each(journal.{side}, '$.nodes') AS each"
+        " WHERE journal.id > :generation AND kind IN ('reservation', 'deployment')",
+        f"SELECT json_extract({side}, '$.node') FROM journal"
+        f" WHERE id > :generation AND kind = 'lun_clone' AND {side} IS NOT NULL",
+    )
+)
 _UNIQUE = (("mac", "MAC address"), ("ip", "IP address"), ("number", "node number"))
 
 
@@ -54,18 +66,17 @@ class SqliteStore(SqliteReads, Store):
             images = self._now(MEMORY_IMAGE, touched)
             assignments = self._now(ASSIGNMENT, touched)
             overrides = self._now(OVERRIDE, touched)
-            places = self._places_now(touched)
+            places = self._places_now(generation, touched)
         return Changes(newest, hosts, images, assignments, overrides, places)
 
-    def _places_now(self, touched: Mapping[str, Sequence[str]]) -> Mapping[str, Place | None]:
+    def _places_now(
+        self, generation: int, touched: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Place | None]:
         """Return the places of all hosts whose place may have changed, None for those that have none now."""
         hosts = {key.partition("/")[2] for key in touched.get(DEPLOYED_NODE.name, ())}
-        for reservation in self._now(RESERVATION, touched).values():
-            hosts.update(() if reservation is None else reservation.nodes)
-        for deployment in self._now(DEPLOYMENT, touched).values():
-            hosts.update(() if deployment is None else deployment.nodes)
-        for clone in self._now(LUN_CLONE, touched).values():  # one that is gone gave nobody anything
-            hosts.update(() if clone is None else (clone.node,))
+        if not touched.keys().isdisjoint(_NAME_NODES):
+            found = self._ask(_NODES_NAMED, {"generation": generation})
+            hosts.update(row["node"] for row in found)
         if not hosts:
             return {}
         return dict.fromkeys(hosts) | self.places(hosts)
@@ -257,7 +268,8 @@ class _SqliteTransaction(SqliteReads, Transaction):
 
     def take_lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
         lease = self.lease(name)
-        if lease is not None and lease.holder != holder and now < lease.until <= until:
+        # until + as long again: another's clock was read after ours while we waited for our turn
+        if lease is not None and lease.holder != holder and now < lease.until <= until + (until - now):
             return False
         self._ask(
             "INSERT OR REPLACE INTO leases (name, holder, until) VALUES (?, ?, ?)",

@@ -2,19 +2,33 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 
-from bootd.model import Assignment, DiskImage, Host, MemoryImage, Override, Reservation, Sighting
+from bootd.model import (
+    Assignment,
+    Deployment,
+    DiskImage,
+    Host,
+    ImageRef,
+    MemoryImage,
+    Override,
+    Reservation,
+    Sighting,
+)
 from bootd.store import rows
+from bootd.store.asking import as_list
+from bootd.store.asking import AMONG, as_list
 from bootd.store.base import Held, JournalEntry, Kept, Record
+from bootd.store.deeds import DEPLOYMENT
 from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE
 from bootd.store.sqlite_deeds import DeedReads
+from bootd.store.sqlite_slots import SlotReads
 
 
-class SqliteReads(DeedReads):
+class SqliteReads(DeedReads, SlotReads):
     """The questions, the same inside and outside a transaction."""
 
     def generation(self) -> int:
@@ -26,6 +40,10 @@ class SqliteReads(DeedReads):
 
     def hosts(self) -> list[Host]:
         return self._all(HOST, "number IS NULL, number, name")
+
+    def hosts_named(self, names: Iterable[str]) -> dict[str, Host]:
+        where = "WHERE name IN (SELECT value FROM json_each(?))"
+        return {host.name: host for host in self._all(HOST, "name", where, (as_list(names),))}
 
     def memory_image(self, name: str) -> MemoryImage | None:
         return self._one(MEMORY_IMAGE, name)
@@ -60,6 +78,15 @@ class SqliteReads(DeedReads):
         return [
             _entry(row) for row in self._ask("SELECT * FROM journal WHERE change = ? ORDER BY id", (change,))
         ]
+
+    def entries_about(self, kind: str, keys: Iterable[str]) -> list[JournalEntry]:
+        sql = f"SELECT * FROM journal WHERE kind = ? AND key {AMONG} ORDER BY id"
+        return [_entry(row) for row in self._ask(sql, (kind, as_list(keys)))]
+
+    def deployments_with(self, image: ImageRef) -> list[Deployment]:
+        if image.version is not None:
+            return self._all(DEPLOYMENT, "id", "WHERE image = ?", (str(image),))
+        return self._all(DEPLOYMENT, "id", "WHERE substr(image, 1, ?) = ?", (len(f"{image}@"), f"{image}@"))
 
     def observations(
         self, *, mac: str | None = None, host: str | None = None, since_id: int = 0, limit: int = 1000
