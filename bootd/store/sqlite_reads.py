@@ -18,17 +18,15 @@ from bootd.model import (
     Sighting,
 )
 from bootd.store import rows
-from bootd.store.asking import as_list
 from bootd.store.asking import AMONG, as_list
 from bootd.store.base import Held, JournalEntry, Kept, Record
 from bootd.store.deeds import DEPLOYMENT
 from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE
 from bootd.store.sqlite_deeds import DeedReads
-from bootd.store.sqlite_slots import SlotReads
 
 
-class SqliteReads(DeedReads, SlotReads):
+class SqliteReads(DeedReads):
     """The questions, the same inside and outside a transaction."""
 
     def generation(self) -> int:
@@ -40,10 +38,6 @@ class SqliteReads(DeedReads, SlotReads):
 
     def hosts(self) -> list[Host]:
         return self._all(HOST, "number IS NULL, number, name")
-
-    def hosts_named(self, names: Iterable[str]) -> dict[str, Host]:
-        where = "WHERE name IN (SELECT value FROM json_each(?))"
-        return {host.name: host for host in self._all(HOST, "name", where, (as_list(names),))}
 
     def memory_image(self, name: str) -> MemoryImage | None:
         return self._one(MEMORY_IMAGE, name)
