@@ -24,9 +24,10 @@ from bootd.store.deeds import DEPLOYMENT
 from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE
 from bootd.store.sqlite_deeds import DeedReads
+from bootd.store.sqlite_slots import SlotReads
 
 
-class SqliteReads(DeedReads):
+class SqliteReads(DeedReads, SlotReads):
     """The questions, the same inside and outside a transaction."""
 
     def generation(self) -> int:
@@ -38,6 +39,10 @@ class SqliteReads(DeedReads):
 
     def hosts(self) -> list[Host]:
         return self._all(HOST, "number IS NULL, number, name")
+
+    def hosts_named(self, names: Iterable[str]) -> dict[str, Host]:
+        where = "WHERE name IN (SELECT value FROM json_each(?))"
+        return {host.name: host for host in self._all(HOST, "name", where, (as_list(names),))}
 
     def memory_image(self, name: str) -> MemoryImage | None:
         return self._one(MEMORY_IMAGE, name)
@@ -129,10 +134,10 @@ class SqliteReads(DeedReads):
             [rows.instant(starts_at), rows.instant(ends_at), *states, *values],
         )
         at = rows.parse_instant
+        lists = json.loads(f"[{','.join(row[3] for row in found)}]")  # one call for thousands of lists
         return [
             Held(number, at(start), at(end), held)
-            for number, start, end, text in found
-            for held in (json.loads(text),)
+            for (number, start, end, _), held in zip(found, lists, strict=True)
             if nodes is None or not nodes.isdisjoint(held)
         ]
 
