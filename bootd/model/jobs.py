@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-
 LONGEST_WAIT = timedelta(minutes=15)  # of a step; a job due later than that was written by a wrong clock
 
 
