@@ -13,6 +13,7 @@ class Settings:
     rate: int = 100_000_000  # all multicast sessions together
     window: int = 8  # machines that are switched together
     window_pause_s: float = 10.0  # between one window and the next
+    hands: int = 8  # machines of a window that are switched at the same moment, each by a thread
     up_s: float = 300.0  # a machine that has not said that it runs by then did not come up
     join_s: float = 180.0  # a machine that has not joined its session by then is left out
     base_iqn: str = "iqn.2026-01.net.bootd"  # what initiator names begin with
