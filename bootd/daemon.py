@@ -326,7 +326,7 @@ class Daemon:
             guid=wanted.guid,
         )
         base_url = http_base(self._config["server.address"] or asker.local, self._config["http.port"])
-        answered = self._desk.script(question, wanted.dialect, base_url)
+        answered = self._desk.script(question, wanted.dialect, base_url, client=asker.client)
         if answered.script is None:
             return None
         text = answered.script.text.encode()

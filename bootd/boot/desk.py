@@ -6,12 +6,23 @@ from typing import Protocol
 
 from bootd.boot.attempt import Attempt, Attempts
 from bootd.boot.clients import Clients
-from bootd.boot.decide import BootDecision, BootLocal, BootMemory, ChainLoader, Silent
+from bootd.boot.decide import (
+    BootDecision,
+    BootLocal,
+    BootLun,
+    BootMemory,
+    BootSlot,
+    ChainLoader,
+    Diagnose,
+    Silent,
+)
 from bootd.boot.files import Answer, Served
+from bootd.boot.places import Chap, grub_disk, slot_helper
 from bootd.boot.render import Renderer, Script, ScriptFacts
 from bootd.boot.token import Tokens
 from bootd.events import ScriptSent
-from netboot.arch import BY_NAME, Architecture
+from bootd.model import Host, LunClone
+from netboot.arch import BY_NAME, Architecture, Firmware
 from netboot.request import BootRequest
 
 
@@ -61,15 +72,21 @@ class ScriptDesk:
     loader_for: Callable[[Architecture], str | None]  # our iPXE, as named under /files/ and by TFTP
     local_helper: str = ""  # name under /files/ of the EFI program that starts the local disk
     tftp_server: str = ""  # address, where the loaders are not with us
+    chap: Callable[[LunClone], Chap] | None = None  # how a node logs in to its clone; None: without a secret
 
-    def script(self, question: BootRequest, dialect: str, base_url: str, *, waited: bool = False) -> Answered:
+    def script(
+        self, question: BootRequest, dialect: str, base_url: str, *, client: str, waited: bool = False
+    ) -> Answered:
         """Return the decision on *question* and its script in *dialect*; no script for silence.
 
-        *base_url* is how this client reaches us. Nothing is used up by asking.
+        *base_url* is how the asker reaches us, *client* the IPv4 address it asks from. Nothing is
+        used up by asking.
         """
         decision = self.decide(question, waited=waited)
         if isinstance(decision, Silent | ChainLoader):
             return Answered(decision, None)
+        if isinstance(decision, BootLun) and not self._is_itself(decision.host, client):
+            decision = _refused(decision, client)
         facts = self._facts(question, decision, base_url)
         return Answered(decision, self.renderer.render(decision, dialect, facts))
 
@@ -82,7 +99,7 @@ class ScriptDesk:
 
     def _facts(self, question: BootRequest, decision: BootDecision, base_url: str) -> ScriptFacts:
         assert decision.host is not None  # only silence is without a host
-        mac, override, helper = decision.host.mac, override_of(decision), self.local_helper
+        mac, override = decision.host.mac, override_of(decision)
         return ScriptFacts(
             base_url=base_url,
             arch=question.arch,
@@ -90,8 +107,36 @@ class ScriptDesk:
             attempt=self.attempts.format(Attempt(mac, override)),
             token=self.tokens.mint(mac, override, question.received_at),
             loader=self.loader_for(question.arch),
-            local_helper=helper if helper and isinstance(self.lookup(helper), Served) else None,
+            local_helper=self._served(self.local_helper),
+            slot_bios=self._slot_helper(decision, Firmware.BIOS),
+            slot_efi=self._slot_helper(decision, Firmware.UEFI),
+            chap=self.chap(decision.clone) if self.chap and isinstance(decision, BootLun) else None,
         )
+
+    def _slot_helper(self, decision: BootDecision, firmware: Firmware) -> str | None:
+        if not isinstance(decision, BootSlot):
+            return None
+        return self._served(slot_helper(firmware, grub_disk(decision.place.device), decision.slot))
+
+    def _served(self, name: str) -> str | None:
+        return name if name and isinstance(self.lookup(name), Served) else None
+
+    def _is_itself(self, host: Host, client: str) -> bool:
+        """Tell whether *client* is the machine itself, by what DHCP and ARP said of the address.
+
+        Behind a router neither says anything: then its address in the host table must do.
+        """
+        mac = self.clients.mac_at(client)
+        return mac == host.mac if mac else client == host.ip
+
+
+def _refused(decision: BootLun, client: str) -> Diagnose:
+    problem = (
+        f"this script was asked for from {client}, which is not known to be {decision.host.name}:"
+        " the secret of its LUN is given to itself alone. If it is, set its address: "
+        f"bootd hosts set {decision.host.name} --ip {client}"
+    )
+    return Diagnose(decision.host, "not-this-machine", problem, decision.place)
 
 
 def override_of(decision: BootDecision) -> int | None:

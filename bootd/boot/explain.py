@@ -8,7 +8,9 @@ from bootd.boot.decide import (
     RULES,
     BootDecision,
     BootLocal,
+    BootLun,
     BootMemory,
+    BootSlot,
     ChainLoader,
     Silent,
     decide,
@@ -87,6 +89,11 @@ def describe(decision: BootDecision) -> str:
         return f"memory:{decision.image.name}"
     if isinstance(decision, BootLocal):
         return f"local disk{f' {decision.device}' if decision.device else ''}"
+    if isinstance(decision, BootSlot):
+        device = decision.place.device
+        return f"slot {decision.slot}{f' ({device})' if device else ''}: {decision.place.image}"
+    if isinstance(decision, BootLun):
+        return f"LUN of {decision.clone.group} ({decision.clone.volume}): {decision.place.image}"
     return f"diagnosis: {decision.problem}"
 
 

@@ -7,7 +7,7 @@ A broken override is reported and ours takes its place: a node never sees a temp
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
@@ -23,8 +23,9 @@ from jinja2 import (
     TemplateSyntaxError,
 )
 
-from bootd.boot.decide import BootLocal, BootMemory, Diagnose
+from bootd.boot.decide import BootLocal, BootLun, BootMemory, BootSlot, Diagnose
 from bootd.boot.dialect import DIALECTS, Dialect, environment
+from bootd.boot.places import Chap, check_chap, grub_disk, lun_uris
 from bootd.errors import NotFound
 from bootd.model import ImageFile
 from bootd.resources import share
@@ -32,11 +33,22 @@ from bootd.telemetry import Problems
 from netboot.arch import Architecture, Firmware
 from netboot.errors import LocalError
 
-Scriptable = BootMemory | BootLocal | Diagnose
+Scriptable = BootMemory | BootLocal | BootSlot | BootLun | Diagnose
 Source = Mapping[str, Template]  # template name -> compiled
 
 _SCREENFUL = 400  # characters of a problem that a machine shows
-_NAMES: Mapping[type, str] = {BootMemory: "memory", BootLocal: "local", Diagnose: "diagnose"}
+_NAMES: Mapping[type, str] = {
+    BootMemory: "memory",
+    BootLocal: "local",
+    BootSlot: "slot",
+    BootLun: "lun",
+    Diagnose: "diagnose",
+}
+# What a language has no words for: (dialect, decision) -> what the machine needs instead.
+_CANNOT: Mapping[tuple[str, str], str] = {
+    ("grub", "lun"): "GRUB cannot boot from a LUN: let this machine load iPXE instead",
+    ("pxelinux", "lun"): "PXELINUX cannot boot from a LUN: let this machine load iPXE instead",
+}
 _EFI_DEFAULT = {
     "x86_64": "BOOTX64.EFI",
     "i386": "BOOTIA32.EFI",
@@ -60,13 +72,16 @@ class ScriptFacts:
     token: str = ""  # for the kernel command line
     loader: str | None = None  # our iPXE for this architecture, as TFTP knows it
     local_helper: str | None = None  # EFI program under /files/ that finds the disk's own loader
+    slot_bios: str | None = None  # network boot program under /files/ that starts the slot
+    slot_efi: str | None = None  # the same for UEFI
+    chap: Chap | None = None  # how the node logs in to its LUN; None: the target wants nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """What the client gets."""
 
-    text: str
+    text: str = field(repr=False)  # may carry a token or the secret of a LUN
     answer: str  # what it was told, for people: "memory:rescue", "local", "diagnose: …"
 
 
@@ -99,8 +114,7 @@ class Renderer:
         used: dict[str, Template] = {}
         for dialect in DIALECTS.values():
             own = environment(dialect, ChoiceLoader([self._ours, PrefixLoader({"default": self._ours})]))
-            for decision in _NAMES.values():
-                name = f"{dialect.name}/{decision}.j2"
+            for name in _templates_of(dialect):
                 shipped[name] = used[name] = own.get_template(name)
             for name, result in self._compile(dialect):
                 if isinstance(result, str):
@@ -128,26 +142,28 @@ class Renderer:
         Never fails for what a host, an image or an override says: what cannot be written in
         the client's language becomes a diagnosis on its screen.
         """
-        name = f"{dialect}/{_NAMES[type(decision)]}.j2"
-        if name not in self._shipped:
+        if dialect not in DIALECTS:
             raise NotFound("dialect", dialect, "one of " + ", ".join(DIALECTS))
+        name = f"{dialect}/{_NAMES[type(decision)]}.j2"
         try:
-            return Script(self._text(name, _values(decision, facts)), _answer(decision))
+            if (dialect, _NAMES[type(decision)]) in _CANNOT:
+                raise LocalError(_CANNOT[dialect, _NAMES[type(decision)]])
+            return Script(self._text(name, _values(decision, facts), facts.chap), _answer(decision))
         except (LocalError, ValueError) as error:
-            diagnosis = Diagnose(decision.host, "cannot-be-written", str(error), None)
+            diagnosis = Diagnose(decision.host, "cannot-be-written", _masked(str(error), facts.chap), None)
         except TemplateError as error:
-            diagnosis = Diagnose(decision.host, "template-broken", str(error), None)
+            diagnosis = Diagnose(decision.host, "template-broken", _masked(str(error), facts.chap), None)
         text = self._shipped[f"{dialect}/diagnose.j2"].render(_values(diagnosis, facts))
         return Script(text, _answer(diagnosis))
 
-    def _text(self, name: str, values: Mapping[str, object]) -> str:
+    def _text(self, name: str, values: Mapping[str, object], chap: Chap | None) -> str:
         template = self._used[name]
         if template is self._shipped[name]:
             return template.render(values)
         try:
             return template.render(values)
         except Exception as error:  # noqa: BLE001 - an operator's template may raise anything
-            self._broken[name] = BrokenTemplate(name, _say(error))
+            self._broken[name] = BrokenTemplate(name, _masked(_say(error), chap))
         return self._shipped[name].render(values)
 
     def _compile(self, dialect: Dialect) -> Iterator[tuple[str, Template | str]]:
@@ -161,11 +177,15 @@ class Renderer:
         folders: list[BaseLoader] = [FileSystemLoader(folder) for folder in self._override_dirs]
         loader = ChoiceLoader([*folders, self._ours, PrefixLoader({"default": self._ours})])
         env = environment(dialect, loader)
-        for name in sorted({*theirs, *(f"{dialect.name}/{decision}.j2" for decision in _NAMES.values())}):
+        for name in sorted({*theirs, *_templates_of(dialect)}):
             try:
                 yield name, env.get_template(name)
             except (TemplateError, OSError, ValueError, RecursionError) as error:
                 yield name, _say(error)
+
+
+def _templates_of(dialect: Dialect) -> list[str]:
+    return [f"{dialect.name}/{each}.j2" for each in _NAMES.values() if (dialect.name, each) not in _CANNOT]
 
 
 def _overrides(folders: Iterable[Path], dialect: str) -> list[str]:
@@ -175,6 +195,11 @@ def _overrides(folders: Iterable[Path], dialect: str) -> list[str]:
         for path in folder.glob(f"{dialect}/**/*.j2")
     }
     return sorted(names)
+
+
+def _masked(text: str, chap: Chap | None) -> str:
+    """Return *text*, which will be shown and written down, without the secret of a LUN."""
+    return text.replace(chap.secret, "***") if chap is not None and chap.secret else text
 
 
 def _say(error: BaseException) -> str:
@@ -203,6 +228,8 @@ def _answer(decision: Scriptable) -> str:
         return f"memory:{decision.image.name}"
     if isinstance(decision, BootLocal):
         return "local"
+    if isinstance(decision, BootSlot | BootLun):
+        return str(decision.place)
     return f"diagnose: {decision.problem}"
 
 
@@ -242,6 +269,10 @@ def _values(decision: Scriptable, facts: ScriptFacts) -> dict[str, object]:
         values |= _memory_values(decision, facts)
     elif isinstance(decision, BootLocal):
         values |= _local_values(decision, facts)
+    elif isinstance(decision, BootSlot):
+        values |= _slot_values(decision, facts)
+    elif isinstance(decision, BootLun):
+        values |= _lun_values(decision, facts)
     else:
         values |= {"problem": decision.problem[:_SCREENFUL], "target": str(decision.target or "")}
     return values
@@ -269,11 +300,35 @@ def _words_of_boot(decision: BootMemory, facts: ScriptFacts) -> str:
     return f"{names} bootd.report={facts.base_url}/node/v1/report bootd.token={facts.token}"
 
 
+def _slot_values(decision: BootSlot, facts: ScriptFacts) -> dict[str, object]:
+    return _own_disk_values(facts) | {
+        "slot": decision.slot,
+        "device": decision.place.device,
+        "disk": grub_disk(decision.place.device),
+        "bios_url": _under_files(facts, facts.slot_bios),
+        "efi_url": _under_files(facts, facts.slot_efi),
+    }
+
+
+def _lun_values(decision: BootLun, facts: ScriptFacts) -> dict[str, object]:
+    chap = check_chap(facts.chap) if facts.chap is not None else None
+    return {
+        "initiator": decision.clone.initiator,
+        "target": decision.clone.target,
+        "username": chap.user if chap else "",
+        "password": chap.secret if chap else "",
+        "luns": lun_uris(decision.clone),
+    }
+
+
 def _local_values(decision: BootLocal, facts: ScriptFacts) -> dict[str, object]:
+    went = f"{facts.base_url}/boot/went/{facts.attempt}" if facts.attempt else ""
+    return _own_disk_values(facts) | {"device": decision.device or "", "went_url": went}
+
+
+def _own_disk_values(facts: ScriptFacts) -> dict[str, object]:
     cpu = facts.arch.cpu if facts.arch.firmware is Firmware.UEFI else "x86_64"
     return {
-        "device": decision.device or "",
-        "went_url": f"{facts.base_url}/boot/went/{facts.attempt}" if facts.attempt else "",
         "efi_file": _EFI_DEFAULT.get(cpu, "BOOTX64.EFI"),
         "helper_url": _under_files(facts, facts.local_helper),
     }

@@ -15,6 +15,9 @@ from bootd.services.orders import Ordered, Wish
 
 _WORDS = {
     "once": "{} once",
+    "reserved": "{} (reservation)",
+    "reserved-waiting": "{} (reservation), once it is there",
+    "reserved-failed": "nothing: {} failed (reservation)",
     "assigned": "{}",
     "local-default": "{} (host table)",
     "host-ignored": "nothing: it is left to other servers",

@@ -87,7 +87,9 @@ def _script(
         guid=guid,
     )
     url = base_url(request, parts.address)
-    answered = parts.desk.script(question, dialect, url, waited=fields.get("retry") == "1")
+    answered = parts.desk.script(
+        question, dialect, url, client=peer_of(request), waited=fields.get("retry") == "1"
+    )
     if answered.script is None:
         raise _refusal(request, parts, mac, answered.decision)
     body = answered.script.text.encode()

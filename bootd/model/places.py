@@ -107,6 +107,11 @@ class Place:
     device: str = ""  # of the slot: /dev/sda7
     clone: LunClone | None = None
 
+    def __str__(self) -> str:
+        if self.role is Role.MESH:
+            return f"slot:{self.slot} {self.image}"
+        return f"lun:{self.clone.group} {self.image}" if self.clone is not None else f"lun {self.image}"
+
 
 NO_SCHEMES: Mapping[str, SlotScheme] = MappingProxyType({})
 STANDARD_SCHEME = SlotScheme()

@@ -1,6 +1,6 @@
 """Orders: what machines are told to boot, from now on or once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bootd.boot.decide import Order, standing_order
@@ -82,6 +82,7 @@ def _orders(store: Reads) -> Snapshot:
     return Snapshot(
         assignments={each.host: each for each in store.assignments()},
         overrides={each.host: each for each in store.overrides()},
+        places=store.places(),
     )
 
 
@@ -111,7 +112,7 @@ def _after(before: Snapshot, hosts: list[Host], wanted: _Wanted) -> Snapshot:
             case None:
                 assignments.pop(host.name, None)
                 overrides.pop(host.name, None)
-    return Snapshot(assignments=assignments, overrides=overrides)
+    return replace(before, assignments=assignments, overrides=overrides)
 
 
 def _write(change: Transaction, hosts: list[Host], wanted: _Wanted) -> None:
@@ -131,5 +132,5 @@ def _ordered(host: Host, before: Snapshot, after: Snapshot, now: datetime) -> Or
     override = after.overrides.get(host.name) if now_boots.rule == "once" else None
     if override is None:
         return Ordered(host, standing_order(before, host, now), now_boots, None, None)
-    later = standing_order(Snapshot(assignments=after.assignments), host, now)
+    later = standing_order(replace(after, overrides={}), host, now)
     return Ordered(host, standing_order(before, host, now), now_boots, override.expires_at, later)

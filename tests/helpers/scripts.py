@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bootd.boot.decide import BootLocal, BootMemory, Diagnose
+from bootd.boot.decide import BootLocal, BootLun, BootMemory, BootSlot, Diagnose
+from bootd.boot.places import Chap
 from bootd.boot.render import ScriptFacts
 from bootd.model import Host, ImageFile, MemoryImage
 from netboot.arch import BY_NAME
+from tests.helpers.places import CLONE, a_lun_place, a_slot_place
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MAC = "52:54:00:ab:cd:01"
@@ -33,6 +35,14 @@ def a_local_boot(**changes: Any) -> BootLocal:
     return replace(BootLocal(NODE, "local-default", "/dev/sda1", None, chain=False), **changes)
 
 
+def a_slot_boot(**changes: Any) -> BootSlot:
+    return replace(BootSlot(NODE, "reserved", a_slot_place(), 7, chain=False), **changes)
+
+
+def a_lun_boot(**changes: Any) -> BootLun:
+    return replace(BootLun(NODE, "reserved", a_lun_place(), CLONE, chain=False), **changes)
+
+
 def a_diagnosis(**changes: Any) -> Diagnose:
     problem = "given memory:rescue 4 times in a minute, and each time it came back"
     return replace(Diagnose(NODE, "going-in-circles", problem, None), **changes)
@@ -46,5 +56,8 @@ def script_facts(arch: str = "x86-bios", **changes: Any) -> ScriptFacts:
         token="T" * 48,
         loader={"x86-bios": "undionly.kpxe", "x64-uefi": "snponly.efi"}.get(arch),
         local_helper="localboot-x64.efi",
+        slot_bios="loaders/slot7-hd0-pc.0",
+        slot_efi="loaders/slot7-hd0-x64.efi",
+        chap=Chap("node1", "s3cretOfTheClone"),
     )
     return replace(facts, **changes)

@@ -1,15 +1,26 @@
 """The decision: every rule, and that they hold in their order."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bootd.boot.decide import BootLocal, BootMemory, ChainLoader, Diagnose, Silent, decide
+from bootd.boot.decide import (
+    BootLocal,
+    BootLun,
+    BootMemory,
+    BootSlot,
+    ChainLoader,
+    Diagnose,
+    Silent,
+    decide,
+)
 from bootd.boot.snapshot import Changes, Policy, Snapshot, apply_changes
 from bootd.model import Assignment, Host, ImageFile, MemoryImage, Override, parse_target
 from netboot.arch import architecture
 from netboot.hwaddr import swap_guid
 from netboot.request import BootRequest, Stage
+from tests.helpers.places import CLONE, a_lun_place, a_slot_place
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MAC = "52:54:00:00:00:01"
@@ -154,3 +165,100 @@ def test_two_hosts_that_swap_addresses_in_one_change_are_both_found():
     gone = apply_changes(after, Changes(3, hosts={"node1": None, "node2": None}))
     assert not gone.hosts_by_mac
     assert not gone.hosts
+
+
+# -- places of reservations --------------------------------------------------------------------
+
+
+def reserved(host=None, *, place=None, **orders):
+    """Return a snapshot in which *host* has a place."""
+    host = host or a_host()
+    return replace(a_snapshot(host, **orders), places={host.name: place or a_slot_place()})
+
+
+def test_active_reservation_is_booted_from_its_slot():
+    place = a_slot_place(slot=7)
+    assert decide(reserved(place=place), a_request()) == BootSlot(
+        a_host(), "reserved", place, slot=7, chain=False
+    )
+
+
+def test_active_reservation_is_booted_from_the_nodes_own_clone():
+    place = a_lun_place()
+    host = a_host(settings={"ipxe": "chain"})
+    assert decide(reserved(host, place=place), a_request()) == BootLun(
+        host, "reserved", place, place.clone, chain=True
+    )
+
+
+@pytest.mark.parametrize("place", [a_slot_place(), a_lun_place()], ids=["slot", "lun"])
+def test_node_that_runs_its_image_boots_it_again_after_a_reset(place):
+    decision = decide(reserved(place=replace(place, state="running")), a_request())
+    assert isinstance(decision, BootSlot | BootLun)
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        (a_slot_place(state="waiting"), "mesh/debian@2 of reservation 4: the image is not in its place yet"),
+        (a_slot_place(state="waiting", note="50 of 80 nodes"), "reservation 4: 50 of 80 nodes; asking again"),
+        (a_slot_place(slot=None), "no slot is named"),
+        (a_lun_place(clone=None), "it has no clone of the LUN yet"),
+        (a_lun_place(clone=replace(CLONE, target="")), "its LUN is not exported yet"),
+        (a_lun_place(clone=replace(CLONE, portals=())), "its LUN is not exported yet"),
+    ],
+)
+def test_place_that_is_not_all_there_is_waited_for(place, problem):
+    decision = decide(reserved(place=place), a_request())
+    assert isinstance(decision, Diagnose)
+    assert (decision.rule, decision.target) == ("reserved-waiting", place)
+    assert problem in decision.problem
+
+
+@pytest.mark.parametrize(
+    ("note", "words"), [("two tries, disk error", "two tries, disk error"), ("", "no reason is written down")]
+)
+def test_place_that_failed_is_told_with_its_reason(note, words):
+    decision = decide(reserved(place=a_lun_place(state="failed", note=note)), a_request())
+    assert isinstance(decision, Diagnose)
+    assert decision.rule == "reserved-failed"
+    assert decision.problem == f"mesh/debian@2 of reservation 4 failed: {words}"
+
+
+def test_rom_gets_its_loader_before_the_place_is_spoken_of():
+    place = a_slot_place(state="waiting")
+    request = a_request(stage=Stage.ROM, http=False)
+    assert decide(reserved(place=place), request) == ChainLoader(
+        a_host(), "reserved-waiting", "undionly.kpxe", place
+    )
+
+
+def test_one_shot_order_goes_before_the_reservation_until_it_expires():
+    snapshot = reserved(once="memory:rescue")
+    assert decide(snapshot, a_request()).rule == "once"
+    assert decide(snapshot, a_request(received_at=NOON + timedelta(hours=1))).rule == "reserved"
+
+
+def test_reservation_goes_before_the_assignment_and_the_host_table():
+    host = a_host(local_boot="/dev/sda1")
+    assert decide(reserved(host, assigned="local"), a_request()).rule == "reserved"
+
+
+def test_host_left_to_others_is_left_to_them_by_a_reservation_too():
+    host = a_host(settings={"boot": "ignore"})
+    assert decide(reserved(host), a_request()) == Silent("host-ignored", host)
+
+
+@pytest.mark.parametrize(
+    ("place", "answer"), [(a_slot_place(), "slot:7 mesh/debian@2"), (a_lun_place(), "lun:rack mesh/debian@2")]
+)
+def test_machine_that_comes_back_from_its_place_again_and_again_is_told_so(place, answer):
+    decision = decide(reserved(place=place), a_request(repeats=3))
+    assert isinstance(decision, Diagnose)
+    assert decision.problem == f"given {answer} 3 times in a minute, and each time it came back"
+
+
+def test_place_that_is_gone_gives_the_host_back_to_its_default():
+    host = a_host(local_boot="/dev/sda1")
+    ended = apply_changes(reserved(host), Changes(2, places={host.name: None}))
+    assert decide(ended, a_request()).rule == "local-default"

@@ -4,21 +4,33 @@ from dataclasses import replace
 import pytest
 
 from bootd.boot.dialect import DIALECTS
+from bootd.boot.places import Chap
 from bootd.boot.render import Renderer, _values
 from bootd.errors import NotFound
 from bootd.resources import share
 from netboot.ipxe import PCBIOS_LACKS
 from tests.helpers.golden import assert_golden
+from tests.helpers.places import CLONE
 from tests.helpers.script_readers import read_script
-from tests.helpers.scripts import RESCUE, a_diagnosis, a_local_boot, a_memory_boot, script_facts
+from tests.helpers.scripts import (
+    RESCUE,
+    a_diagnosis,
+    a_local_boot,
+    a_lun_boot,
+    a_memory_boot,
+    a_slot_boot,
+    script_facts,
+)
 
 SHIPPED = Renderer()
 DECISIONS = {
     "memory": a_memory_boot(),
     "local": a_local_boot(),
+    "slot": a_slot_boot(),
+    "lun": a_lun_boot(),
     "diagnose": a_diagnosis(),
 }
-CHAINED = [a_memory_boot(chain=True), a_local_boot(chain=True)]
+CHAINED = [each(chain=True) for each in (a_memory_boot, a_local_boot, a_slot_boot, a_lun_boot)]
 
 
 def text(decision, dialect="ipxe", arch="x86-bios", **facts):
@@ -76,7 +88,7 @@ def test_gpxe_scripts_are_straight_lines(decision):
     assert script.startswith("#!gpxe\n")
     assert not re.search(r"\|\||&&|\$\{|hexhyp|(?m:^ *:)", script)
     names = {command.name for command in read_script(script)}
-    assert names <= {"echo", "kernel", "initrd", "boot", "exit"}
+    assert names <= {"echo", "kernel", "initrd", "boot", "exit", "set", "chain", "sanboot"}
 
 
 @pytest.mark.parametrize("decision", [*DECISIONS.values(), *CHAINED])
@@ -107,6 +119,8 @@ def test_the_answer_names_what_the_machine_was_told():
     assert answers == [
         "memory:rescue",
         "local",
+        "slot:7 mesh/debian@2",
+        "lun:rack mesh/debian@2",
         "diagnose: given memory:rescue 4 times in a minute, and each time it came back",
     ]
 
@@ -146,3 +160,125 @@ def test_every_value_a_template_gets_is_in_the_readme(decision):
 def test_an_unknown_dialect_is_an_error_of_the_caller():
     with pytest.raises(NotFound, match="no dialect 'lua'"):
         SHIPPED.render(a_memory_boot(), "lua", script_facts())
+
+
+# -- slots and LUNs ----------------------------------------------------------------------------
+
+
+def commands(script, name):
+    return [c.words for c in read_script(script) if c.name == name]
+
+
+def test_lun_is_booted_by_all_its_portals_at_once_with_the_nodes_own_name():
+    script = text(a_lun_boot())
+    assert commands(script, "sanboot") == [
+        (
+            "sanboot",
+            "iscsi:10.0.0.5:::1:iqn.2026-01.lab:rack-a-node1",
+            "iscsi:10.0.1.5::3261:1:iqn.2026-01.lab:rack-a-node1",
+        )
+    ]
+    assert ("set", "initiator-iqn", "iqn.2026-01.lab:node1") in commands(script, "set")
+
+
+@pytest.mark.parametrize("dialect", ["ipxe", "gpxe"])
+def test_secret_stands_in_a_setting_before_the_lun_is_opened_and_nowhere_else(dialect):
+    read = read_script(text(a_lun_boot(), dialect))
+    holders = [c.words for c in read if any("s3cret" in word for word in c.words)]
+    assert holders == [("set", "password", "s3cretOfTheClone")]
+    names = [c.name for c in read]
+    assert names.index("sanboot") > [c.words[:2] for c in read].index(("set", "password"))
+
+
+def test_target_without_chap_is_not_given_a_name():
+    script = text(a_lun_boot(), chap=None)
+    assert [words[1] for words in commands(script, "set")] == ["initiator-iqn", "tries:int32"]
+
+
+def test_gpxe_is_given_the_first_portal_alone():
+    assert commands(text(a_lun_boot(), "gpxe"), "sanboot") == [
+        ("sanboot", "iscsi:10.0.0.5:::1:iqn.2026-01.lab:rack-a-node1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("portal", "lun", "uri"),
+    [
+        ("10.0.0.5:3260", 0, "iscsi:10.0.0.5:::0:iqn.t"),
+        ("10.0.0.5:3261", 26, "iscsi:10.0.0.5::3261:1a:iqn.t"),
+        ("[fd99::5]:3260", 1, "iscsi:[fd99::5]:::1:iqn.t"),
+    ],
+)
+def test_address_of_a_lun_is_written_as_rfc_4173_says(portal, lun, uri):
+    clone = replace(CLONE, portals=(portal,), lun=lun, target="iqn.t")
+    assert commands(text(a_lun_boot(clone=clone)), "sanboot") == [("sanboot", uri)]
+
+
+@pytest.mark.parametrize("portal", ["10.0.0.5", ":3260", "10.0.0.5:x", "10.0.0.5:3260 || shell"])
+def test_portal_that_is_none_becomes_a_diagnosis(portal):
+    script = SHIPPED.render(a_lun_boot(clone=replace(CLONE, portals=(portal,))), "ipxe", script_facts())
+    assert script.answer.startswith("diagnose: not a portal")
+
+
+@pytest.mark.parametrize("dialect", ["grub", "pxelinux"])
+def test_loader_that_knows_no_iscsi_says_what_the_machine_needs(dialect):
+    script = SHIPPED.render(a_lun_boot(), dialect, script_facts())
+    assert "let this machine load iPXE instead" in script.text
+    assert "s3cret" not in script.text
+    assert script.answer.startswith("diagnose: ")
+
+
+@pytest.mark.parametrize(
+    ("device", "disk"),
+    [
+        ("/dev/sda7", "hd0"),
+        ("/dev/vdb7", "hd1"),
+        ("/dev/nvme0n1p7", "hd0"),
+        ("/dev/nvme2n1p7", "hd2"),
+        ("/dev/disk/by-id/x-part7", "hd0"),
+        ("", "hd0"),
+    ],
+)
+def test_disk_of_a_slot_is_counted_as_grub_does(device, disk):
+    decision = a_slot_boot(place=replace(a_slot_boot().place, device=device))
+    assert f"set root='{disk},msdos7'\n" in text(decision, "grub")
+    assert f"  APPEND {disk} 7\n" in text(decision, "pxelinux")
+
+
+@pytest.mark.parametrize("missing", ["slot_bios", "slot_efi"])
+def test_slot_program_that_is_not_there_is_not_fetched(missing):
+    script = text(a_slot_boot(), **{missing: None})
+    [chained] = [words[1] for words in commands(script, "chain") if "/loaders/slot" in words[1]]
+    assert chained.endswith("x64.efi" if missing == "slot_bios" else "pc.0")
+
+
+def test_without_any_slot_program_the_disks_own_default_is_booted():
+    script = text(a_slot_boot(), slot_bios=None, slot_efi=None)
+    assert "/loaders/slot" not in script
+    assert ("sanboot", "--no-describe", "--drive", "0x80") in commands(script, "sanboot")
+    assert commands(text(a_slot_boot(), "gpxe", slot_bios=None), "exit") == [("exit",)]
+
+
+def test_secret_is_not_in_what_a_debugger_or_a_log_would_print():
+    facts = script_facts()
+    script = SHIPPED.render(a_lun_boot(), "ipxe", facts)
+    assert "s3cret" in script.text
+    assert "s3cret" not in f"{facts!r} {script!r}"
+
+
+@pytest.mark.parametrize("secret", ["two words", "a||b", "${net0/mac}", "x\ny", "", "a" * 65])
+def test_secret_that_cannot_be_written_is_refused_without_being_shown(secret):
+    script = SHIPPED.render(a_lun_boot(), "ipxe", script_facts(chap=Chap("node1", secret)))
+    assert "holds characters that a script cannot carry" in script.answer
+    assert not secret or secret not in script.text + script.answer
+
+
+def test_secret_is_masked_in_what_an_overridden_template_complains_of(tmp_path):
+    (tmp_path / "ipxe").mkdir()
+    (tmp_path / "ipxe/lun.j2").write_text("#!ipxe\n{{ ('-' ~ password) | word }}\n")
+    renderer = Renderer([tmp_path])
+    script = renderer.render(a_lun_boot(), "ipxe", script_facts())
+    assert script.answer == "lun:rack mesh/debian@2"
+    [broken] = renderer.problems()
+    assert "'-***'" in str(broken)
+    assert "s3cret" not in str(broken)

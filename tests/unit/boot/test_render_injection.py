@@ -9,10 +9,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bootd.boot.dialect import DIALECTS
+from bootd.boot.places import Chap
 from bootd.boot.render import Renderer
-from bootd.model import Host, ImageFile, MemoryImage
+from bootd.model import Host, ImageFile, ImageRef, MemoryImage
+from tests.helpers.places import CLONE, a_lun_place, a_slot_place
 from tests.helpers.script_readers import EXPANDED, expansions, read_grub, read_script
-from tests.helpers.scripts import NOON, a_diagnosis, a_local_boot, a_memory_boot, script_facts
+from tests.helpers.scripts import (
+    NOON,
+    a_diagnosis,
+    a_local_boot,
+    a_lun_boot,
+    a_memory_boot,
+    a_slot_boot,
+    script_facts,
+)
 
 SHIPPED = Renderer()
 HOSTILE = [
@@ -69,6 +79,25 @@ local_boots = st.builds(
     ),
     *[values] * 3,
 )
+slot_boots = st.builds(
+    lambda name, rule, device, project, image: a_slot_boot(
+        host=Host(name, "52:54:00:ab:cd:01"),
+        rule=rule,
+        place=a_slot_place(device=device, image=ImageRef(project, image, 1)),
+        chain=True,
+    ),
+    *[values] * 5,
+)
+
+
+def a_hostile_lun(name, rule, group, target, initiator, server):
+    portals = (f"{server}:3260", "10.0.1.5:3260")
+    clone = replace(CLONE, group=group, target=target, initiator=initiator, portals=portals)
+    host, place = Host(name, "52:54:00:ab:cd:01"), a_lun_place(clone=clone)
+    return a_lun_boot(host=host, rule=rule, place=place, clone=clone, chain=True)
+
+
+lun_boots = st.builds(a_hostile_lun, *[values] * 6)
 diagnoses = st.builds(
     lambda name, rule, problem: a_diagnosis(host=Host(name, "52:54:00:ab:cd:01"), rule=rule, problem=problem),
     *[values] * 3,
@@ -80,25 +109,30 @@ HARMLESS = [
     ),
     a_local_boot(chain=True),
     a_diagnosis(),
+    a_slot_boot(chain=True),
+    a_lun_boot(chain=True),
 ]
+HARMLESS_LUN = HARMLESS[-1]
 
 
-def render(decision, dialect):
-    return SHIPPED.render(decision, dialect, script_facts()).text
+def render(decision, dialect, **facts):
+    return SHIPPED.render(decision, dialect, script_facts(**facts)).text
 
 
 def ipxe_shape(text):
     """Everything about a script but the values: commands, terminators, labels, jumps, options, settings."""
-    fixed = {"goto", "set", "inc", "iseq", "sleep", "exit", "shell", "boot", "imgfree"}
+    fixed = {"goto", "inc", "iseq", "sleep", "exit", "shell", "boot", "imgfree", "clear"}
     commands = [
         (c.name, c.words if c.name in fixed else _options(c.words), c.ended_by) for c in read_script(text)
     ]
-    return commands, expansions(text)
+    settings_set = [(c.words[:2], len(c.words)) for c in read_script(text) if c.name == "set"]
+    sans = [len(c.words) for c in read_script(text) if c.name == "sanboot"]
+    return commands, settings_set, sans, expansions(text)
 
 
 def _options(words):
     """getopt of iPXE and gPXE stops at the first word that is none; what follows the URL is the kernel's."""
-    before = itertools.takewhile(lambda word: not word.startswith("http://"), words)
+    before = itertools.takewhile(lambda word: not word.startswith(("http://", "iscsi:")), words)
     return tuple(word for word in before if word.startswith("-"))
 
 
@@ -117,12 +151,32 @@ SHAPES = {"ipxe": ipxe_shape, "gpxe": ipxe_shape, "grub": grub_shape, "pxelinux"
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @settings(max_examples=300, deadline=None)
-@given(decision=st.one_of(memory_boots, local_boots, diagnoses))
+@given(decision=st.one_of(memory_boots, local_boots, slot_boots, lun_boots, diagnoses))
 @example(decision=replace(HARMLESS[0], rule="a || shell"))
 def test_a_value_never_becomes_a_command(dialect, decision):
     shape = SHAPES[dialect]
     allowed = [shape(render(harmless, dialect)) for harmless in HARMLESS]
     assert shape(render(decision, dialect)) in allowed
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@settings(max_examples=200, deadline=None)
+@given(user=values, secret=values)
+@example(user="node1", secret="x || shell")
+def test_login_of_a_lun_never_becomes_a_command(dialect, user, secret):
+    shape = SHAPES[dialect]
+    allowed = [shape(render(harmless, dialect)) for harmless in (HARMLESS_LUN, a_diagnosis())]
+    assert shape(render(HARMLESS_LUN, dialect, chap=Chap(user, secret))) in allowed
+
+
+@pytest.mark.parametrize("kind", [a_slot_boot, a_lun_boot])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_hostile_names_of_hosts_and_rules_still_boot(dialect, kind):
+    """A name is text for people in these scripts: it is made harmless, not refused."""
+    expected = SHIPPED.render(kind(), dialect, script_facts()).answer
+    for value in HOSTILE:
+        decision = kind(host=Host(value, "52:54:00:ab:cd:01"), rule=value)
+        assert SHIPPED.render(decision, dialect, script_facts()).answer == expected
 
 
 def test_the_readers_see_what_is_not_quoted():
