@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bootd.clock import Clock
 from bootd.drivers.lun import Chap, Export, volume_name
 from bootd.drivers.lun.base import BLOCK
 from bootd.errors import BadValue, BootdError, Conflict, NotFound, Refused
@@ -28,6 +29,7 @@ NEEDING = ("deploy-lun", "lun-ready", "run")  # deployments in these states need
 SECRET = "chap"  # the site's secret that those of the nodes are derived from
 _SECRET_LENGTH = 16  # the most that some initiators take; 96 bits in base64, as RFC 7143 asks for
 _SMALLEST, _LARGEST = 1 << 20, 1 << 50  # octets
+_SIZE = f"a size such as 20G or 500GB, a multiple of {BLOCK} octets from 1M to 1024T"
 _IQN_END = re.compile(r"[a-z0-9.:-]+\Z")
 
 
@@ -40,13 +42,14 @@ class SideTaken(BootdError):
 # -- pairs ----------------------------------------------------------------------------------
 
 
-def add(store: Store, actor: str, group: str, size: str) -> LunPair:
-    """Register the pair of a group; raises `Refused` where it has one, `BadValue`, `Conflict`.
+def add(store: Store, actor: str, group: str, size: int, *, clock: Clock) -> LunPair:
+    """Register the pair of a group, of *size* octets each.
 
-    Its volumes are made on the LUN backend when they are first written.
+    Its volumes are made on the LUN backend when they are first written. Raises `Refused` where
+    the group has one, `BadValue`, `Conflict`.
     """
     check_name("group", group)
-    pair = LunPair(group, _octets(size), _fresh_sides(group))
+    pair = LunPair(group, _checked(size, str(size)), _fresh_sides(group, clock()))
     with store.transaction(actor, "luns add") as change:
         if (held := change.find(LunPair, group)) is not None:
             raise Refused(f"group {group!r} has a LUN pair already, of {held.size:,} octets each")
@@ -107,19 +110,22 @@ def show(reads: Reads, group: str) -> Shown:
     return Shown(pair, tuple(reads.clones(group)), tuple(live), hosts)
 
 
-def _octets(text: str) -> int:
-    expected = f"a size such as 20G or 500GB, a multiple of {BLOCK} octets from 1M to 1024T"
+def octets_of(text: str) -> int:
+    """Return the size of a volume as people write it; raises `BadValue`."""
     try:
-        size = parse_size(text)
+        return _checked(parse_size(text), text)
     except ValueError as error:
-        raise BadValue("--size", text, expected) from error
+        raise BadValue("--size", text, _SIZE) from error
+
+
+def _checked(size: int, text: str) -> int:
     if size % BLOCK or not _SMALLEST <= size <= _LARGEST:
-        raise BadValue("--size", text, expected)
+        raise BadValue("--size", text, _SIZE)
     return size
 
 
-def _fresh_sides(group: str) -> tuple[LunSide, LunSide]:
-    first, second = (LunSide(volume_name(group, side)) for side in SIDES)
+def _fresh_sides(group: str, now: datetime) -> tuple[LunSide, LunSide]:
+    first, second = (LunSide(volume_name(group, side), changed_at=now) for side in SIDES)
     return replace(first, state=LUN.after(first.state, "activate")), second
 
 

@@ -15,16 +15,20 @@ from bootd.lifecycle import DEPLOYMENT, LUN
 from bootd.model import Deployment, ImageRef, LunClone, LunPair, Role
 from bootd.services import luns
 from bootd.store import Store, Transaction
-from tests.helpers.site import NOON, a_host, memory_store
+from tests.helpers.site import NOON, HandClock, a_host, memory_store
 
 DEBIAN, UBUNTU = ImageRef("mesh", "debian", 1), ImageRef("orbit", "ubuntu", 1)
 BASE = "iqn.2026-01.org.example"
 
 
+def add(store: Store, group: str) -> LunPair:
+    return luns.add(store, "anna", group, 2 << 30, clock=HandClock())
+
+
 @pytest.fixture
 def store() -> Iterator[Store]:
     with memory_store() as opened:
-        luns.add(opened, "anna", "root", "2G")
+        add(opened, "root")
         yield opened
 
 
@@ -84,9 +88,9 @@ def test_new_pair_has_two_volumes_and_an_empty_active_side(store: Store) -> None
 
 def test_group_has_one_pair_and_no_two_groups_name_one_volume(store: Store) -> None:
     with pytest.raises(Refused, match="has a LUN pair already, of 2,147,483,648 octets"):
-        luns.add(store, "anna", "root", "4G")
+        add(store, "root")
     for group in ("Root", "root.a", "root_a", "root-a"):
-        luns.add(store, "anna", group, "4G")
+        add(store, group)
     volumes = [side.volume for pair in store.every(LunPair) for side in pair.sides]
     assert len(set(volumes)) == len(volumes) == 10
     for volume in volumes:
@@ -94,9 +98,15 @@ def test_group_has_one_pair_and_no_two_groups_name_one_volume(store: Store) -> N
 
 
 @pytest.mark.parametrize("size", ["20", "20X", "", "-1G", "1048577", "2000T", "512k"])
-def test_size_that_no_disk_has_is_refused(store: Store, size: str) -> None:
+def test_size_that_no_disk_has_is_refused(size: str) -> None:
     with pytest.raises(BadValue, match=r"--size.*such as 20G or 500GB"):
-        luns.add(store, "anna", "lab", size)
+        luns.octets_of(size)
+
+
+def test_size_is_held_to_the_same_where_it_comes_as_octets(store: Store) -> None:
+    assert luns.octets_of("20G") == 20 << 30
+    with pytest.raises(BadValue):
+        luns.add(store, "anna", "lab", 1000, clock=HandClock())
 
 
 def test_unknown_pair_is_refused_with_a_near_miss_or_the_way_to_make_it(store: Store) -> None:
@@ -107,7 +117,7 @@ def test_unknown_pair_is_refused_with_a_near_miss_or_the_way_to_make_it(store: S
 
 
 def test_host_has_the_pair_of_the_first_of_its_groups_with_one(store: Store) -> None:
-    luns.add(store, "anna", "lab", "1G")
+    add(store, "lab")
     found = luns.pair_of(store, ("desk", "lab", "root"))
     assert found is not None
     assert found.group == "lab"
@@ -374,7 +384,7 @@ def test_whatever_happens_one_side_is_active_and_no_image_is_taken_from_a_bookin
     history: list[tuple[str, int]],
 ) -> None:
     with memory_store() as store:
-        luns.add(store, "anna", "root", "2G")
+        add(store, "root")
         life = Life(store)
         for deed, number in history:
             life.do(deed, number)
