@@ -1,0 +1,177 @@
+"""Jobs: written down, looked at, taken back, tried again; workers do what they say."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from bootd.clock import Clock
+from bootd.errors import NotFound, Refused
+from bootd.lifecycle import DEPLOYMENT, JOB, NODE
+from bootd.model import DeployedNode, Deployment, Job, JobKind, JobPart, Outcome, Reservation
+from bootd.services import nodeset
+from bootd.services.booking import LIVE
+from bootd.store import Reads, Store, Transaction
+
+OPEN = ("waiting", "running")  # the states of jobs that are not over
+OVER = ("done", "partly", "failed", "cancelled")
+
+# Facts that others than the handlers read or write
+CANCEL = "cancelled_by"  # who wants the job taken back
+FAILING = "failing"  # why the job has been given up and is being tidied up after
+AT = "at"  # the instant it was made for: the start or end of its reservation, in ISO form
+OCTETS = "octets"  # of the image: what lead times are learned from
+_OF_THE_ORDER = (AT, OCTETS)  # a new try keeps these and forgets how far the last one was
+
+PLACING = (JobKind.STAGE_LUN, JobKind.WRITE_SLOT)  # bring the image of one deployment to its place
+
+
+def add(
+    change: Transaction,
+    kind: JobKind,
+    *,
+    by: str,
+    now: datetime,
+    nodes: Iterable[str] = (),
+    reservation: int | None = None,
+    deployment: int | None = None,
+    facts: Mapping[str, Any] | None = None,
+    note: str = "",
+) -> Job:
+    """Write a job down that is due now, with a part for each of its nodes."""
+    job = Job(
+        id=change.next_id(Job),
+        kind=kind,
+        reservation=reservation,
+        deployment=deployment,
+        nodes=tuple(nodes),
+        created_at=now,
+        created_by=by,
+        due_at=now,
+        note=note,
+        facts=dict(facts or {}),
+    )
+    change.keep(job)
+    change.put_job_parts(JobPart(job.id, node) for node in job.nodes)
+    return job
+
+
+def find(reads: Reads, number: int) -> Job:
+    """Return a job; raises `NotFound`."""
+    job = reads.find(Job, number)
+    if job is None:
+        raise NotFound("job", str(number), "bootd jobs list --all names them")
+    return job
+
+
+def select(
+    reads: Reads, *, over: bool = False, reservation: int | None = None, limit: int = 1000
+) -> list[Job]:
+    """Return jobs, newest first: those that are not over, with *over* the others too."""
+    return reads.jobs(states=() if over else OPEN, reservation=reservation, limit=limit)
+
+
+def outcomes(reads: Reads, job: Job) -> dict[Outcome, str]:
+    """Return the folded set of the job's nodes by outcome; "" where none has it."""
+    parts = {part.node: part.outcome for part in reads.job_parts(job.id)}
+    sets: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
+    for node in job.nodes:
+        sets[parts.get(node, Outcome.OPEN)].append(node)
+    return {outcome: nodeset.fold(nodes) for outcome, nodes in sets.items()}
+
+
+def cancel(store: Store, actor: str, number: int, *, clock: Clock) -> Job:
+    """Take a job back: at once where nobody has begun, else its worker does so at its next step.
+
+    Raises `NotFound`, and `IllegalMove` for one that is over.
+    """
+    with store.transaction(actor, "jobs cancel") as change:
+        job = find(change, number)
+        taken = take_back(change, job, by=actor, now=clock())
+        if not taken.ended_at or job.kind not in PLACING:
+            return taken
+        deployment = _deployment(change, job)
+        if deployment is not None and deployment.state == "sched":  # else the calendar made the job anew
+            _moved(change, deployment, "fail", note=f"job {job.id} was taken back by {actor}")
+    return taken
+
+
+def take_back(change: Transaction, job: Job, *, by: str, now: datetime) -> Job:
+    """Have a job cancelled, on a person's word or because its reservation changed."""
+    state = JOB.after(job.state, "cancel")
+    if job.state == "waiting":
+        facts = {**job.facts, CANCEL: by}
+        taken = replace(job, state=state, note=f"taken back by {by}", facts=facts, ended_at=now)
+    elif CANCEL in job.facts:
+        return job
+    else:
+        taken = replace(job, facts={**job.facts, CANCEL: by, "tries": 0}, due_at=now)
+    change.keep(taken)
+    return taken
+
+
+def retry(store: Store, actor: str, number: int, *, clock: Clock) -> Job:
+    """Begin an ended job anew for the nodes that are not in the set ok.
+
+    Raises `NotFound`, `IllegalMove` for one that is done or not over, `Refused` where it has no use.
+    """
+    with store.transaction(actor, "jobs retry") as change:
+        job = find(change, number)
+        state = JOB.after(job.state, "retry")
+        _check_use(change, job)
+        left = [part.node for part in change.job_parts(number) if part.outcome is not Outcome.OK]
+        change.put_job_parts(JobPart(number, node) for node in left)
+        if job.kind in PLACING:
+            _place_again(change, job, left)
+        again = replace(
+            job,
+            state=state,
+            step="",
+            note=f"tried again by {actor}",
+            due_at=clock(),
+            began_at=None,
+            ended_at=None,
+            facts={name: job.facts[name] for name in _OF_THE_ORDER if name in job.facts},
+        )
+        change.keep(again)
+    return again
+
+
+def _check_use(change: Transaction, job: Job) -> None:
+    """Refuse a second job for the same thing, and deeds for a reservation that is over."""
+    same = change.jobs(states=OPEN, kind=job.kind, reservation=job.reservation, deployment=job.deployment)
+    if same:
+        raise Refused(f"job {same[0].id} does the same already: bootd jobs follow {same[0].id}")
+    reservation = change.find(Reservation, job.reservation) if job.reservation is not None else None
+    if job.kind is not JobKind.END and reservation is not None and reservation.state not in LIVE:
+        raise Refused(
+            f"reservation {reservation.id} is {reservation.state}: job {job.id} has no use now"
+        )
+    deployment = _deployment(change, job)
+    if job.kind in PLACING and deployment is not None and deployment.state == "dark":
+        raise Refused(f"{deployment.image} was taken from its place: job {job.id} has no use now")
+
+
+def _place_again(change: Transaction, job: Job, nodes: Iterable[str]) -> None:
+    """Put the deployment, and those of its nodes that failed, back to where a job begins."""
+    deployment = _deployment(change, job)
+    if deployment is None:
+        return
+    if deployment.state == "failed":
+        _moved(change, deployment, "retry", note="")
+    wanted = frozenset(nodes)
+    for node in change.deployed_nodes(deployment.id):
+        if node.node in wanted and node.state == "failed":
+            _node_moved(change, node, "retry", note="")
+
+
+def _deployment(reads: Reads, job: Job) -> Deployment | None:
+    return reads.find(Deployment, job.deployment) if job.deployment is not None else None
+
+
+def _moved(change: Transaction, deployment: Deployment, event: str, **fields: Any) -> None:
+    change.keep(replace(deployment, state=DEPLOYMENT.after(deployment.state, event), **fields))
+
+
+def _node_moved(change: Transaction, node: DeployedNode, event: str, **fields: Any) -> None:
+    change.keep(replace(node, state=NODE.after(node.state, event), **fields))
