@@ -201,12 +201,17 @@ class FileSent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReported(Event):
-    """A memory image's agent told how it fares, with the token its command line carried."""
+    """A machine told how it fares: an agent with the token of its command line, or an image without one.
+
+    *given_at* is when the token was made, in seconds since 1970. Without a token only the address it
+    came from, on our own link, says whose word it is.
+    """
 
     name: ClassVar[str] = "node.reported"
     state: str
     detail: str = ""
     override: int | None = None
+    given_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +277,35 @@ class ServiceStopped(Event):
 
     name: ClassVar[str] = "service.stopped"
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationMissed(Event):
+    """The whole time of a booking passed and it never began: no daemon ran, or its nodes were not given back.
+
+    Look at ``bootd jobs list --all`` for what held its nodes, and book anew.
+    """
+
+    name: ClassVar[str] = "calendar.reservation_missed"
+    level: ClassVar[str] = "warning"
+    reservation: int
+    project: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded(Event):
+    """A job came to its end. ``failed`` and ``partly`` leave nodes: ``bootd jobs show`` names them."""
+
+    name: ClassVar[str] = "calendar.job_ended"
+    job: int
+    kind: str
+    reservation: int | None
+    state: str  # done | partly | failed | cancelled
+    note: str
+
+    @property
+    def reason(self) -> str:
+        return self.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,15 @@ from datetime import timedelta
 
 from bootd.drivers.errors import DriverError
 from bootd.errors import BootdError
-from bootd.events import InternalError
+from bootd.events import InternalError, JobEnded
 from bootd.lifecycle import JOB
 from bootd.model import Job, JobKind
+from bootd.services import jobs
 from bootd.workers.work import ACTOR, LEASE_S, Context, GivenUp, Handler, LeaseLost, Work, lease_name
 
 MOST_TRIES = 8  # of a step that fails for a while; with the waits below that is about ten minutes
 _LONGEST_WAIT_S = 120.0
-CANCEL = "cancelled_by"  # fact: who wants the job taken back
-FAILING = "failing"  # fact: why the job has been given up and is being tidied up after
+CANCEL, FAILING = jobs.CANCEL, jobs.FAILING
 
 
 class Engine:
@@ -38,9 +38,11 @@ class Engine:
                 self._advance(work)
                 done += 1
         except LeaseLost:
-            return done
+            pass  # taken by another worker, or changed by a person: then whoever comes next may go on at once
         with self._context.store.transaction(ACTOR, "") as change:
             change.drop_lease(lease_name(number), self._context.holder)
+        if work.job.ended_at is not None:
+            self._say_ended(work.job)
         return done
 
     def _take(self, number: int) -> Work | None:
@@ -49,14 +51,14 @@ class Engine:
         now = context.clock()
         with context.store.transaction(ACTOR, f"job {number} taken") as change:
             job = change.find(Job, number)
-            if job is None or job.state not in ("waiting", "running"):
+            if job is None or job.state not in jobs.OPEN or not job.is_due(now):
                 return None
             until = now + timedelta(seconds=LEASE_S)
             if not change.take_lease(lease_name(number), context.holder, now=now, until=until):
                 return None
             if job.state == "waiting":
                 job = replace(job, state=JOB.after(job.state, "take"), began_at=job.began_at or now)
-            if job.due_at > now:  # due by the store's leave: a wrong clock wrote it
+            if job.due_at > now:  # a wrong clock wrote it
                 job = replace(job, due_at=now)
             change.keep(job)
             parts = {part.node: part for part in change.job_parts(number)}
@@ -76,12 +78,24 @@ class Engine:
             self._context.emit(InternalError(where=f"job {work.job.id} {work.job.kind}", text=repr(error)))
             self._again(work, f"internal error: {error!r}", is_final=False)
 
+    def _say_ended(self, job: Job) -> None:
+        ended = JobEnded(
+            job=job.id, kind=job.kind, reservation=job.reservation, state=job.state, note=job.note
+        )
+        self._context.emit(ended)
+
     def _step(self, work: Work) -> None:
-        handler = self._handlers[work.job.kind]
+        handler = self._handlers.get(work.job.kind)
+        if handler is None:
+            raise GivenUp(f"this bootd cannot do {work.job.kind} jobs")
         if CANCEL in work.job.facts:
             handler.cancel(work, str(work.job.facts[CANCEL]))
         elif FAILING in work.job.facts:
             handler.fail(work, str(work.job.facts[FAILING]))
+        elif work.job.step not in handler.steps:
+            raise GivenUp(
+                f"{work.job.kind} jobs have no step {work.job.step!r}: another bootd began this one"
+            )
         else:
             handler.steps[work.job.step](work)
 
