@@ -35,7 +35,14 @@ class Initiator:
     """Logged in to LUN *lun* of *target* from its making until `log_out`, or the block's end."""
 
     def __init__(
-        self, name: str, portal: str, target: str, lun: int, user: str = "", secret: str = ""
+        self,
+        name: str,
+        portal: str,
+        target: str,
+        lun: int,
+        user: str = "",
+        secret: str = "",
+        alias: str = "",
     ) -> None:
         self._iscsi = _library()
         self._lun = lun
@@ -44,6 +51,8 @@ class Initiator:
         self._iscsi.iscsi_set_session_type(self._context, _NORMAL)
         self._iscsi.iscsi_set_noautoreconnect(self._context, 1)
         self._iscsi.iscsi_set_timeout(self._context, 60)
+        if alias:
+            self._iscsi.iscsi_set_alias(self._context, alias.encode())
         if user:
             self._iscsi.iscsi_set_initiator_username_pwd(self._context, user.encode(), secret.encode())
         if self._iscsi.iscsi_full_connect_sync(self._context, portal.encode(), lun) != 0:

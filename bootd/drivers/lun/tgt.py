@@ -1,6 +1,6 @@
 """LUNs exported by tgtd, Debian's iSCSI target in user space: sparse files in a folder, one target each."""
 
-import zlib
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -127,10 +127,10 @@ class TgtLuns(FileLuns):
         records = self._shelf.every() if name is None else [self._shelf.find(name)]
         self._settle([one for one in records if one is not None], targets)
         return [
-            Session(self._volume_of(target), login.initiator, login.address)
+            Session(volume, login.initiator, login.address)
             for target in targets.values()
-            if self._is_ours(target) and name in (None, self._volume_of(target))
-            for login in target.logins
+            if self._is_ours(target) and name in (None, volume := self._volume_of(target))
+            for login in self._logins(target.tid)
         ]
 
     # -- bringing tgtd to what the records say -----------------------------------------------
@@ -158,6 +158,8 @@ class TgtLuns(FileLuns):
     def _serve(self, record: Record, login: Login, targets: Targets) -> bool:
         """Let in *login* and nobody else; return whether there was something to do."""
         target = targets.get(self._name(record.name))
+        if target is not None and not self._is_there(target):
+            target = None  # a machine made it up
         if target is not None and not self._is_ours(target):
             raise LunRefused(
                 record.name, f"tgtd has a target {target.name} that is not ours, of {target.path}"
@@ -168,10 +170,12 @@ class TgtLuns(FileLuns):
             return False
         if not target.path:
             target.path = self._image(record.name)
-            self._tgtd.new_lun(target.tid, target.path)
+            with unless(Said.LUN_EXISTS):
+                self._tgtd.new_lun(target.tid, target.path)
         self._bar(target)
         for user in [one for one in target.accounts if one != login.user]:
-            self._tgtd.unbind_account(target.tid, user)
+            with unless(Said.NO_USER):
+                self._tgtd.unbind_account(target.tid, user)
             target.accounts.remove(user)
         self._give_account(record.name, target, login, targets)
         self._tgtd.allow(target.tid, login.initiator)
@@ -179,15 +183,16 @@ class TgtLuns(FileLuns):
         return True
 
     def _new_target(self, volume: str, targets: Targets) -> Target:
-        """Make a target whose number, of which tgtd makes the disk's identity, is always the same."""
         name = self._name(volume)
-        taken = {target.tid for target in targets.values()}
-        tid = 1 + zlib.crc32(name.encode()) % 0x7FFF0000
-        while tid in taken:
-            tid += 1
-        self._tgtd.new_target(tid, name)
-        targets[name] = Target(tid, name)
-        return targets[name]
+        target = Target(_number(name), name)
+        for other in targets.values():
+            if other.tid == target.tid and other.name != name:
+                raise LunRefused(
+                    volume, f"its number is taken by tgtd's target {other.name}: name it otherwise"
+                )
+        self._tgtd.new_target(target.tid, name)
+        targets[name] = target
+        return target
 
     def _give_account(self, volume: str, target: Target, login: Login, targets: Targets) -> None:
         """Bind the account, with the secret it should have: an open target's has, others' may be old."""
@@ -206,9 +211,12 @@ class TgtLuns(FileLuns):
 
     def _bar(self, target: Target) -> None:
         """Let nobody log in; sessions go on."""
-        while target.rules:
-            self._tgtd.forbid(target.tid, target.rules[0])
-            del target.rules[0]
+        record = self._shelf.find(self._volume_of(target))
+        known = [record.login.initiator] if record is not None and record.login is not None else []
+        for rule in dict.fromkeys([*target.rules, *known]):
+            with unless(Said.NO_RULE, Said.NO_TARGET):  # a machine can forge lines, and hide some of its own
+                self._tgtd.forbid(target.tid, rule)
+        target.rules.clear()
 
     def _forget(self, user: str) -> None:
         with unless(Said.NO_USER):
@@ -221,7 +229,7 @@ class TgtLuns(FileLuns):
     def _sweep(self, target: Target, targets: Targets) -> None:
         """Close a target that nobody wants, as soon as its machine has gone."""
         self._bar(target)
-        with unless(Said.TARGET_ACTIVE):
+        with unless(Said.TARGET_ACTIVE, Said.NO_TARGET):
             self._tgtd.delete_target(target.tid)
             del targets[target.name]
 
@@ -231,7 +239,7 @@ class TgtLuns(FileLuns):
             self._bar(target)  # nobody comes back while the others are sent away
         waited = 0.0
         while not self._is_deleted(target.tid):
-            logins = [one for now in self._tgtd.targets() if now.tid == target.tid for one in now.logins]
+            logins = self._logins(target.tid)
             if logins and (not force or waited >= _PATIENCE):
                 raise LunBusy(volume, [Session(volume, one.initiator, one.address) for one in logins])
             if waited >= _PATIENCE:
@@ -253,14 +261,43 @@ class TgtLuns(FileLuns):
 
     def _end(self, tid: int, logins: Iterable[TgtdLogin]) -> None:
         for login in logins:
-            for connection in login.connections:
-                with unless(Said.NO_SESSION, Said.NO_CONNECTION):  # it has gone by itself
-                    self._tgtd.end(tid, login.session, connection)
+            with unless(Said.NO_TARGET, Said.NO_SESSION, Said.NO_CONNECTION):  # it has gone by itself
+                self._tgtd.end(tid, login.session, login.connection)
 
-    # -- names -------------------------------------------------------------------------------
+    # -- what tgtd tells ---------------------------------------------------------------------
 
     def _targets(self) -> Targets:
-        return {target.name: target for target in self._tgtd.targets()}
+        """Return the listing, without lines about our targets that cannot be true."""
+        targets: Targets = {}
+        for target in self._tgtd.targets():
+            if self._volume_of(target) != target.name:
+                if target.tid != _number(target.name):
+                    continue
+                if target.name in targets:
+                    raise LunUnreachable(
+                        "", f"tgtd tells two stories of {target.name}: a machine forges its alias"
+                    )
+            targets[target.name] = target
+        return targets
+
+    def _logins(self, tid: int) -> list[TgtdLogin]:
+        try:
+            return self._tgtd.logins(tid)
+        except TgtdError as error:
+            if error.said != Said.NO_TARGET:
+                raise
+            return []
+
+    def _is_there(self, target: Target) -> bool:
+        try:
+            self._tgtd.logins(target.tid)
+        except TgtdError as error:
+            if error.said != Said.NO_TARGET:
+                raise
+            return False
+        return True
+
+    # -- names -------------------------------------------------------------------------------
 
     def _name(self, volume: str) -> str:
         return f"{self._prefix}:{volume}"
@@ -287,3 +324,8 @@ class TgtLuns(FileLuns):
             return deed()
         except TgtdError as error:
             raise LunUnreachable(name, f"{verb}: {error.reason}") from error
+
+
+def _number(name: str) -> int:
+    """Return the number of target *name*, the same after a restart: tgtd makes the disk's identity of it."""
+    return 1 + int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % 0x7FFFFFFE

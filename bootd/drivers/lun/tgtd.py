@@ -40,6 +40,7 @@ class Said(IntEnum):
     NO_SESSION = 6
     NO_CONNECTION = 7
     TARGET_EXISTS = 9
+    LUN_EXISTS = 10
     NO_RULE = 13
     NO_USER = 15
     TARGET_ACTIVE = 19
@@ -55,7 +56,7 @@ _WORDS = {
     Said.NO_SESSION: "there is no such session",
     Said.NO_CONNECTION: "there is no such connection",
     Said.TARGET_EXISTS: "the target is there already",
-    10: "the logical unit is there already",
+    Said.LUN_EXISTS: "the logical unit is there already",
     12: "the access rule is there already",
     Said.NO_RULE: "there is no such access rule",
     14: "the account is there already",
@@ -87,26 +88,31 @@ def unless(*said: Said) -> Iterator[None]:
             raise
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Login:
-    """An initiator that is logged in, as tgtd tells it."""
+    """A connection of an initiator that is logged in."""
 
     session: int
-    initiator: str = ""
-    address: str = ""
-    connections: list[int] = field(default_factory=list)
+    connection: int
+    initiator: str
+    address: str
 
 
 @dataclass(slots=True)
 class Target:
-    """A target, as tgtd tells it."""
+    """A target, as tgtd's listing has it.
+
+    The listing is text, and has in it, as it came, the alias by which an initiator
+    calls itself at login. A machine that may log in somewhere can write lines there
+    that look like another target's: none must be believed that makes a difference
+    before it was asked for by number, or done.
+    """
 
     tid: int
     name: str
     path: str = ""  # of LUN 1's file; "" before it has one
     accounts: list[str] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)  # who may log in: initiators' names, addresses
-    logins: list[Login] = field(default_factory=list)
 
 
 class Tgtd:
@@ -119,6 +125,11 @@ class Tgtd:
 
     def targets(self) -> list[Target]:
         return parse_targets(self.ask(_TARGET, _SHOW))
+
+    def logins(self, tid: int) -> list[Login]:
+        """Return the connections to a target (NO_TARGET); initiators have their checked names alone here."""
+        rows = _CONNECTION_ROWS.findall(self.ask(_CONNECTION, _SHOW, tid=tid))
+        return [Login(int(session), int(connection), *who) for session, connection, *who in rows]
 
     def portals(self) -> list[str]:
         """Return ``address:port`` of each portal; the address may be 0.0.0.0 or [::]."""
@@ -218,24 +229,28 @@ class Tgtd:
             raise LunRefused("", f"tgtd at {self._path} takes orders from root alone")
 
 
+_CONNECTION_ROWS = re.compile(
+    r"^Session: (\d+)\n +Connection: (\d+)\n +Initiator: (.*)\n +IP Address: (.*)$", re.MULTILINE
+)
+
+
 def parse_targets(text: str) -> list[Target]:
     """Read what ``tgtadm --mode target --op show`` prints; lines that are not known are passed over."""
     targets: list[Target] = []
     part, lun = "", ""
-    for line in text.splitlines():
-        indent = len(line) - len(line.lstrip(" "))
+    for line in text.split("\n"):
         words = line.strip()
-        key, _, value = words.partition(": ")
-        if indent == 0 and key.startswith("Target "):
-            targets.append(Target(int(key.removeprefix("Target ")), value))
+        if not words:
+            continue
+        if head := re.fullmatch(r"Target (\d+): (.+)", line):
+            targets.append(Target(int(head[1]), head[2]))
             part, lun = "", ""
+        elif re.match(r" {4}\S", line):
+            part, lun = words.removesuffix(":"), ""
         elif not targets:
             continue
-        elif indent == 4:
-            part, lun = words.removesuffix(":"), ""
-        elif part == "I_T nexus information":
-            _read_login(targets[-1], key, value)
         elif part == "LUN information":
+            key, _, value = words.partition(": ")
             lun = value if key == "LUN" else lun
             if lun == str(LUN) and key == "Backing store path":
                 targets[-1].path = value
@@ -244,16 +259,3 @@ def parse_targets(text: str) -> list[Target]:
         elif part == "ACL information":
             targets[-1].rules.append(words)
     return targets
-
-
-def _read_login(target: Target, key: str, value: str) -> None:
-    if key == "I_T nexus":
-        target.logins.append(Login(int(value)))
-    elif not target.logins:
-        return
-    elif key == "Initiator":
-        target.logins[-1].initiator = value.partition(" alias:")[0]
-    elif key == "Connection":
-        target.logins[-1].connections.append(int(value))
-    elif key == "IP Address":
-        target.logins[-1].address = value
