@@ -34,6 +34,7 @@ from bootd.events import (
     PacketDropped,
     PrivilegesDropped,
     PrivilegesKept,
+    ScriptSent,
     ServiceStarted,
     ServiceStopped,
     SnapshotPublished,
@@ -50,6 +51,7 @@ from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed
 from bootd.services.filescan import FileIndex
 from bootd.services.observe import Observer, observation_of, sighting_of
+from bootd.services.reports import heard_in
 from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
 from bootd.upkeep import HELPER, Upkeep, roots
@@ -346,10 +348,15 @@ class Daemon:
     # -- what goes on beside the answers ----------------------------------------------------
 
     def _write_down(self, event: Event) -> None:
-        now = utc_now()
-        observation = observation_of(event, now)
+        now, itself = utc_now(), True
+        if isinstance(event, ScriptSent):  # anyone may fetch anybody's script
+            itself = self._clients.mac_at(event.client) in ("", event.mac)
+        observation = observation_of(event, now, itself=itself)
         if observation is not None:
             self._observer.record(observation)
+        word = heard_in(event, now, itself=itself)
+        if word is not None:
+            self._observer.heard(word)
         sighting = sighting_of(event, now)
         if sighting is not None:
             self._observer.sighting(sighting)

@@ -11,6 +11,8 @@ from queue import SimpleQueue
 from bootd.clock import Clock, utc_now
 from bootd.errors import BootdError
 from bootd.model import Observation, Override, Sighting
+from bootd.services import reports
+from bootd.services.reports import Heard
 from bootd.services.seen import observation_of, sighting_of
 from bootd.store import Store, Transaction
 
@@ -34,9 +36,15 @@ class _Batch:
     observations: list[Observation] = field(default_factory=list)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     used: dict[int, str] = field(default_factory=dict)  # override -> what proved it
+    words: list[Heard] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.observations or self.sightings or self.used)
+        return bool(self.size or self.used)
+
+    @property
+    def size(self) -> int:
+        """Return how many rows are lost if it cannot be written."""
+        return len(self.observations) + len(self.sightings) + len(self.words)
 
 
 class Observer:
@@ -66,9 +74,10 @@ class Observer:
         self._committed, self._used_up, self._trouble = committed, used_up, trouble
         self._clock = clock
         self._batch_every_s, self._retry_every_s, self._queue_max = batch_every_s, retry_every_s, queue_max
-        self._observations: deque[Observation] = deque()  # these three: in here, out on the writer's thread
+        self._observations: deque[Observation] = deque()  # these four: in here, out on the writer's thread
         self._sightings: deque[Sighting] = deque()
         self._used: deque[tuple[int, str]] = deque()
+        self._words: deque[Heard] = deque()
         self._batch = _Batch()
         self._bell: SimpleQueue[None] = SimpleQueue()  # rung: there is something to write
         self._closing = threading.Event()
@@ -91,7 +100,7 @@ class Observer:
 
     @property
     def dropped(self) -> int:
-        """Return how many observations and sightings there was no room for, or no way to write."""
+        """Return how many observations, sightings and words there was no room for, or no way to write."""
         return self._turned_away + self._lost
 
     def record(self, observation: Observation) -> None:
@@ -115,6 +124,14 @@ class Observer:
         self._used.append((override, why))
         self._ring()
 
+    def heard(self, word: Heard) -> None:
+        """Have what a node said of itself taken down, after all that was recorded before; never waits."""
+        if len(self._words) + len(self._batch.words) >= self._queue_max:
+            self._turned_away += 1
+            return
+        self._words.append(word)
+        self._ring()
+
     def _ring(self) -> None:
         """Wake the writer; a bell that rings already is heard before the next batch is gathered."""
         if self._bell.empty():
@@ -129,7 +146,7 @@ class Observer:
             self._closing.wait(wait_s)  # let a batch come together
             wait_s = self._batch_every_s if self._flush() else self._retry_every_s
         if not self._flush():
-            self._lost += len(self._batch.observations) + len(self._batch.sightings)
+            self._lost += self._batch.size
         self._forget_store()
 
     def _flush(self) -> bool:
@@ -143,7 +160,7 @@ class Observer:
             self._fail(error)
             return False
         except Exception as error:  # noqa: BLE001  a bug must not end the thread: the next batch may be good
-            self._lost += len(self._batch.observations) + len(self._batch.sightings)
+            self._lost += self._batch.size
             self._batch = _Batch()
             self._fail(error)
             return False
@@ -154,6 +171,8 @@ class Observer:
     def _gather(self) -> None:
         """Move what came meanwhile to the batch, behind what could not be written the last time."""
         batch = self._batch
+        while self._words:  # before the observations: those that a word builds upon are then here as well
+            batch.words.append(self._words.popleft())
         while self._observations:
             batch.observations.append(self._observations.popleft())
         while self._sightings:
@@ -175,9 +194,10 @@ class Observer:
         if self._store is None:
             self._store = self._open_store()
         used: list[tuple[Override, str]] = []
-        with self._store.transaction(ACTOR, "evidence") as change:
+        with self._store.transaction(ACTOR, "reports" if batch.words else "evidence") as change:
             change.add_observations(batch.observations)
             change.add_sightings(batch.sightings.values())
+            news = reports.heard(change, *batch.words) if batch.words else False
             for override in change.overrides() if batch.used else ():
                 if override.id in batch.used and change.remove_override(override.host, override.id):
                     used.append((override, batch.used[override.id]))
@@ -186,7 +206,7 @@ class Observer:
                 self._trim_at, self._untrimmed = time.monotonic() + TRIM_EVERY_S, 0
                 self._trim(change)
         self.written += len(batch.observations)
-        if used:
+        if used or news:
             self._committed()
         for each in used:
             self._used_up(*each)

@@ -22,6 +22,7 @@ from bootd.events import (
 from bootd.model import Observation, Sighting
 
 _Said = tuple[str, int, float]  # text, octets sent, seconds taken
+FETCHED = "fetched its "  # what the text of a script's observation begins with; see `answer_given`
 
 
 def _offer(event: OfferSent) -> _Said:
@@ -40,7 +41,7 @@ def _read_failed(event: TftpReadFailed) -> _Said:
 
 def _script(event: ScriptSent) -> _Said:
     once = "" if event.override is None else " (once)"
-    return f"fetched its {event.dialect} script: {event.answer}{once}", event.octets, 0.0
+    return f"{FETCHED}{event.dialect} script: {event.answer}{once}", event.octets, 0.0
 
 
 def _no_script(event: ScriptRefused) -> _Said:
@@ -58,7 +59,8 @@ def _went(event: LocalBootStarted) -> _Said:
 
 
 def _reported(event: NodeReported) -> _Said:
-    return f"reported {event.state}" + (f": {event.detail}" if event.detail else ""), 0, 0.0
+    how = "" if event.given_at is not None else ", without a token"
+    return f"reported {event.state}" + (f": {event.detail}" if event.detail else "") + how, 0, 0.0
 
 
 def _report_refused(event: NodeReportRefused) -> _Said:
@@ -88,15 +90,25 @@ _WORDS: dict[type[Event], Callable[[Any], _Said]] = {
 }
 
 
-def observation_of(event: Event, at: datetime) -> Observation | None:
-    """Return the row that *event* is in a machine's chain, None where it belongs to no machine's."""
+def observation_of(event: Event, at: datetime, *, itself: bool = True) -> Observation | None:
+    """Return the row that *event* is in a machine's chain, None where it belongs to no machine's.
+
+    *itself*: it comes from the machine's own address, as far as anybody knows.
+    """
     words = _WORDS.get(type(event))
     if words is None or not event.mac:
         return None
     if isinstance(event, TftpReadFailed) and event.why == "client-aborted":
         return None  # EDK2 asks for the size this way, and then reads in earnest
     text, octets, seconds = words(event)
+    if isinstance(event, ScriptSent) and not itself:
+        text = f"had its script fetched by {event.client}, another machine: {event.answer}"
     return Observation(at, event.mac, event.host, event.name, text, octets, seconds)
+
+
+def answer_given(seen: Observation) -> str:
+    """Return what a script gave its machine, by its observation; ends with "(once)" if by an order."""
+    return seen.text.removeprefix(FETCHED).partition(": ")[2]
 
 
 def sighting_of(event: Event, at: datetime) -> Sighting | None:

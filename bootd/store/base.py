@@ -142,6 +142,10 @@ class Reads(ABC):
         """
 
     @abstractmethod
+    def last_seen(self, mac: str, event: str, *, by: datetime, begins: str = "") -> Observation | None:
+        """Return the newest observation of *event* whose text *begins* so, none later than *by*."""
+
+    @abstractmethod
     def sightings(self) -> list[Sighting]:
         """Return the machines nobody registered, last seen first."""
 

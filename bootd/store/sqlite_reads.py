@@ -13,6 +13,7 @@ from bootd.model import (
     Host,
     ImageRef,
     MemoryImage,
+    Observation,
     Override,
     Reservation,
     Sighting,
@@ -100,6 +101,14 @@ class SqliteReads(DeedReads, SlotReads):
         )
         ordered = found if since_id else reversed(found)
         return [Kept(row["id"], rows.observation(row)) for row in ordered]
+
+    def last_seen(self, mac: str, event: str, *, by: datetime, begins: str = "") -> Observation | None:
+        found = self._ask(
+            "SELECT * FROM observations WHERE mac = ? AND event = ? AND at <= ?"
+            " AND substr(text, 1, ?) = ? ORDER BY id DESC LIMIT 1",
+            (mac, event, rows.instant(by), len(begins), begins),
+        )
+        return rows.observation(found[0]) if found else None
 
     def find(self, kind: type[Record], key: str | int) -> Record | None:
         found: Record | None = self._one(KINDS[kind], key)

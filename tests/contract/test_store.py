@@ -308,3 +308,16 @@ def test_what_is_held_at_a_time_is_told_by_state_and_project(store: Store) -> No
     assert store.held_between(*span, states=["booked"], nodes={"x"}) == []
     later = (span[1], span[1] + timedelta(hours=1))
     assert store.held_between(*later, states=["booked"]) == []
+
+
+def test_the_last_of_one_event_is_found_by_time_and_beginning(store: Store) -> None:
+    with store.transaction("bootd") as change:
+        rows = [("read a", 0), ("read b", 5), ("lost", 6), ("read c", 9)]
+        change.add_observations(seen(text, at=at) for text, at in rows)
+    event, mac = "tftp.read_completed", "52:54:00:00:00:01"
+    assert store.last_seen(mac, event, by=NOON + timedelta(seconds=9)) == seen("read c", at=9)
+    assert store.last_seen(mac, event, by=NOON + timedelta(seconds=8)) == seen("lost", at=6)
+    assert store.last_seen(mac, event, by=NOON + timedelta(seconds=8), begins="read") == seen("read b", at=5)
+    assert store.last_seen(mac, event, by=NOON - timedelta(seconds=1)) is None
+    assert store.last_seen(mac, "http.file_sent", by=NOON + timedelta(days=1)) is None
+    assert store.last_seen("52:54:00:00:00:02", event, by=NOON + timedelta(days=1)) is None

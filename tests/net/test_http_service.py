@@ -44,8 +44,42 @@ async def test_a_node_reports_with_the_token_of_its_script():
         reply = await report(site, token=token, state="running", detail="up in 3 s")
     assert (reply.status, reply.body) == (200, b"noted\n")
     assert site.of_kind(NodeReported) == [
-        NodeReported(mac=MAC, host="node1", state="running", detail="up in 3 s", override=None)
+        NodeReported(
+            mac=MAC, host="node1", state="running", detail="up in 3 s", given_at=int(NOON.timestamp())
+        )
     ]
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "failed"])
+async def test_a_machine_known_by_its_address_needs_no_token(state):
+    site = a_site()
+    site.clients.heard_address(MAC, "127.0.0.1")
+    async with running(site):
+        reply = await report(site, state=state, detail="6.1\x1b")
+    assert (reply.status, reply.body) == (200, b"noted\n")
+    assert site.of_kind(NodeReported) == [NodeReported(mac=MAC, host="node1", state=state, detail="6.1 ")]
+
+
+@pytest.mark.parametrize(
+    ("mac", "fields"),
+    [
+        (MAC, {"state": "verified", "detail": "sha256:1"}),  # what workers believe needs a token
+        (MAC, {"state": "joined"}),
+        (MAC, {"state": "running", "token": ""}),  # one that lost its token is no image on disk
+        (MAC, {"state": "running", "token": "x" * 48}),
+        ("52:54:00:ab:cd:77", {"state": "running"}),  # not in the host table
+        ("", {"state": "running"}),  # nobody knows the address
+    ],
+)
+async def test_without_a_token_anything_else_is_refused(mac, fields):
+    site = a_site()
+    if mac:
+        site.clients.heard_address(mac, "127.0.0.1")
+    async with running(site):
+        reply = await report(site, **fields)
+    assert reply.status == 403
+    assert site.of_kind(NodeReported) == []
+    assert len(site.of_kind(NodeReportRefused)) == 1
 
 
 async def test_running_uses_the_token_up_other_states_do_not():

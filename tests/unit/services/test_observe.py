@@ -11,7 +11,9 @@ from bootd.errors import StoreBusy
 from bootd.model import Observation, Override, Sighting, Target, TargetKind
 from bootd.services import observe
 from bootd.services.observe import Observer
+from bootd.services.reports import Word
 from bootd.store import Store
+from tests.helpers.deeds import put_in_place
 from tests.helpers.site import NOON, HandClock, a_host, file_store
 
 PATIENCE_S = 20.0  # how long a test waits for another thread before it gives up
@@ -112,6 +114,43 @@ def test_observations_alone_announce_nothing(tmp_path: Path) -> None:
     observer.start()
     observer.close()
     assert told == []
+
+
+def test_a_word_is_taken_down_after_what_was_recorded_before_it(tmp_path: Path) -> None:
+    with file_store(tmp_path) as store:
+        with store.transaction("anna") as change:
+            change.put_host(a_host())
+        put_in_place(store)
+        place = store.places()["node1"]
+    told: list[str] = []
+    observer = an_observer(lambda: file_store(tmp_path), committed=lambda: told.append("committed"))
+    fetched = Observation(
+        NOON, a_host().mac, "node1", "http.script_sent", f"fetched its ipxe script: {place}"
+    )
+    observer.record(fetched)
+    observer.heard(Word("node1", "running", "", NOON + timedelta(seconds=30)))
+    observer.start()
+    observer.close()
+    with file_store(tmp_path) as store:
+        assert store.places()["node1"].state == "running"
+        assert store.journal(limit=1)[0].what == "reports"
+    assert told == ["committed"]
+
+
+def test_words_that_change_nothing_announce_nothing(tmp_path: Path) -> None:
+    told: list[str] = []
+    observer = an_observer(lambda: file_store(tmp_path), committed=lambda: told.append("committed"))
+    observer.heard(Word("node1", "running", "", NOON))
+    observer.start()
+    observer.close()
+    assert (told, observer.dropped) == ([], 0)
+
+
+def test_words_beyond_the_bound_are_counted(tmp_path: Path) -> None:
+    observer = an_observer(lambda: file_store(tmp_path), queue_max=2)
+    for _ in range(5):
+        observer.heard(Word("node1", "running", "", NOON))
+    assert observer.dropped == 3
 
 
 def test_a_locked_database_delays_and_loses_nothing(tmp_path: Path) -> None:

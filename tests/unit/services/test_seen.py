@@ -4,7 +4,7 @@ import pytest
 
 from bootd import events
 from bootd.events import Event
-from bootd.services.observe import observation_of, sighting_of
+from bootd.services.seen import answer_given, observation_of, sighting_of
 from tests.helpers.site import NOON
 
 WHO = {"mac": "52:54:00:00:00:01", "host": "node1"}
@@ -67,7 +67,17 @@ WHO = {"mac": "52:54:00:00:00:01", "host": "node1"}
             events.FileSent(**WHO, client="c", path="vmlinuz", octets=9, seconds=1.5, complete=False),
             "fetched part of vmlinuz",
         ),
-        (events.NodeReported(**WHO, state="running", detail="6.1"), "reported running: 6.1"),
+        (
+            events.ScriptSent(
+                **WHO, client="c", dialect="grub", rule="reserved", answer="slot:7 mesh/debian@1", octets=5
+            ),
+            "fetched its grub script: slot:7 mesh/debian@1",
+        ),
+        (
+            events.NodeReported(**WHO, state="running", detail="6.1", given_at=1),
+            "reported running: 6.1",
+        ),
+        (events.NodeReported(**WHO, state="failed"), "reported failed, without a token"),
         (
             events.OverrideUsed(**WHO, override=3, target="memory:debian", proof="every file went out"),
             "has carried out its one-shot order, memory:debian: every file went out",
@@ -109,3 +119,23 @@ def test_a_question_of_an_unknown_machine_is_a_sighting() -> None:
         "unknown-machine",
     )
     assert sighting_of(events.ServiceStopped(why="x"), NOON) is None
+
+
+def test_a_script_that_another_machine_fetched_is_not_its_own_deed() -> None:
+    event = events.ScriptSent(
+        **WHO, client="10.0.0.9", dialect="ipxe", rule="reserved", answer="slot:7 mesh/debian@1", octets=5
+    )
+    row = observation_of(event, NOON, itself=False)
+    assert row is not None
+    assert row.text == "had its script fetched by 10.0.0.9, another machine: slot:7 mesh/debian@1"
+
+
+@pytest.mark.parametrize("once", [None, 3])
+def test_what_a_script_gave_is_read_back_from_its_row(once: int | None) -> None:
+    answer = "diagnose: no: room"
+    event = events.ScriptSent(
+        **WHO, client="c", dialect="ipxe", rule="once", answer=answer, octets=5, override=once
+    )
+    row = observation_of(event, NOON)
+    assert row is not None
+    assert answer_given(row) == (answer if once is None else f"{answer} (once)")

@@ -1,0 +1,142 @@
+"""What machines say of themselves, and what it is worth: who runs what, by the nodes' own word.
+
+A word counts for the place of a node only if the script that started it was made after the flip,
+by no one-shot order, and gave it that very place. What does not count there is for the worker
+that waits for the node, if there is one.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from bootd.events import Event, NodeReported, ScriptSent
+from bootd.lifecycle import DEPLOYMENT, NODE
+from bootd.model import DeployedNode, Deployment, Place
+from bootd.services.seen import FETCHED, answer_given
+from bootd.store import Reads, Transaction
+
+RUNNING = "running"
+_FLIPPED = ("lun-ready", "hd-ready", "run")  # states of deployments whose image is in its place
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A node's report of itself."""
+
+    host: str
+    state: str  # a word: running, joined, verified, failed
+    detail: str
+    at: datetime
+    given_at: datetime | None = None  # when its script was made, by its token; None: it showed none
+    override: int | None = None  # the one-shot order its script carried out, by its token
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A machine fetched a script for itself: it starts anew."""
+
+    host: str
+    at: datetime
+
+
+Heard = Word | Given
+
+
+def heard_in(event: Event, at: datetime, *, itself: bool) -> Heard | None:
+    """Return what *event* says of a host's state; *itself*: it comes from the machine's own address."""
+    if not event.host:
+        return None
+    if isinstance(event, NodeReported):
+        given_at = None if event.given_at is None else datetime.fromtimestamp(event.given_at, UTC)
+        return Word(event.host, event.state, event.detail, at, given_at, event.override)
+    if isinstance(event, ScriptSent) and itself:
+        return Given(event.host, at)
+    return None
+
+
+def heard(change: Transaction, *words: Heard) -> bool:
+    """Take down *words*, in their order; tell whether anything changed that answers depend on."""
+    hearing = _Hearing(change, change.places({word.host for word in words}))
+    for word in words:
+        hearing.take(word)
+    hearing.settle()
+    return hearing.changed
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """What one batch of words changes."""
+
+    change: Transaction
+    places: dict[str, Place]
+    changed: bool = False
+    _deployments: dict[int, Deployment | None] = field(default_factory=dict)
+    _ran: set[int] = field(default_factory=set)  # deployments of nodes that run now
+
+    def take(self, word: Heard) -> None:
+        place = self.places.get(word.host)
+        node = self.change.find(DeployedNode, f"{place.deployment}/{word.host}") if place else None
+        if isinstance(word, Given):
+            if node is not None and node.state == RUNNING:
+                self._move(node, word.at, "restart")
+        elif place is not None and node is not None and self._counts(word, place, node):
+            self._run(node, word.at)
+        else:
+            self._tell_workers(word)
+
+    def _counts(self, word: Word, place: Place, node: DeployedNode) -> bool:
+        """Tell whether *word* proves that the node runs what *place* gives it."""
+        deployment = self._deployment(place.deployment)
+        if word.state != RUNNING or word.override is not None or deployment is None:
+            return False
+        if deployment.state not in _FLIPPED or deployment.flipped_at is None:
+            return False
+        given = _script_of(self.change, word)
+        given_at = word.given_at or (given and given[0])
+        if given_at is None or given_at < deployment.flipped_at or (given and given[1] != str(place)):
+            return False
+        # given up, and there it is after all: only if we know what it was given
+        return node.state in ("ready", RUNNING) or (node.state == "failed" and given is not None)
+
+    def _run(self, node: DeployedNode, at: datetime) -> None:
+        if node.state == RUNNING:
+            return  # said before: nothing to write down
+        if node.state == "failed":
+            node = self._move(node, at, "place")
+        self._move(node, at, "run")
+        self._ran.add(node.deployment)
+
+    def _move(self, node: DeployedNode, at: datetime, event: str) -> DeployedNode:
+        node = replace(node, state=NODE.after(node.state, event), note="", changed_at=at)
+        self.change.keep(node)
+        self.changed = True
+        return node
+
+    def settle(self) -> None:
+        """Mark the deployments that now run on every node."""
+        for number in sorted(self._ran):
+            deployment = self._deployment(number)
+            if deployment is not None and deployment.state != "run" and self._runs(deployment):
+                state = DEPLOYMENT.after(deployment.state, "run")
+                self.change.keep(replace(deployment, state=state, note=""))
+
+    def _runs(self, deployment: Deployment) -> bool:
+        nodes = self.change.deployed_nodes(deployment.id)
+        return {node.node for node in nodes if node.state == RUNNING} >= set(deployment.nodes)
+
+    def _deployment(self, number: int) -> Deployment | None:
+        if number not in self._deployments:
+            self._deployments[number] = self.change.find(Deployment, number)
+        return self._deployments[number]
+
+    def _tell_workers(self, word: Word) -> None:
+        parts = self.change.open_parts_of(word.host)
+        self.change.put_job_parts(
+            replace(part, word=word.state, word_detail=word.detail, word_at=word.at) for part in parts
+        )
+
+
+def _script_of(reads: Reads, word: Word) -> tuple[datetime, str] | None:
+    """Return when the machine last fetched its script before *word*, and what that gave it."""
+    host = reads.host(word.host)
+    seen = reads.last_seen(host.mac, ScriptSent.name, by=word.at, begins=FETCHED) if host else None
+    return None if seen is None else (seen.at, answer_given(seen))
