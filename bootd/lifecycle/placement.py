@@ -1,11 +1,15 @@
 """Which slot a booking gets: the same one on all of its nodes. Pure.
 
-In this order: a slot that holds the image already on every node (nothing is copied), one that
-is free on every node, and the one whose images were used longest ago. A slot is not taken that
+In this order: a slot that holds the image already on every node (nothing is copied), one into which
+other bookings will have put it by then, one that is free on every node, and the one whose images
+were used longest ago. A slot is not taken that
 is pinned, being written, or needed: running now, or booked by somebody else for later.
+
+A site has hundreds of thousands of slots. The store sums them up, number by number (`Standing`),
+and the choice is made on the sums; only what the chosen slot holds is read node by node.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,13 +34,26 @@ class NoSlot(BootdError):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """The slots of one number on all nodes of a booking, summed up; without a row they are all empty."""
+
+    number: int
+    held: int = 0  # nodes that have the image there, verified
+    evicted: int = 0  # nodes that have another one there
+    writing: str = ""  # a node on which it is being written
+    pinned: str = ""  # a node on which something else is pinned there, and what
+    last_used_at: datetime | None = None  # the latest use of those that would be evicted
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """A booking, to come or under way, that counts on what is in a slot."""
 
-    reservation: int
+    reservation: int  # 0: it has no number yet
     number: int
     nodes: frozenset[str]
     digest: str
+    image: ImageRef | None = None  # of that digest, or of the one it had when it was booked
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,60 +66,77 @@ class Placement:
 
 
 def place(
-    image: ImageRef, digest: str, nodes: Sequence[str], slots: Collection[Slot], needs: Collection[Need]
-) -> Placement:
-    """Return the slot of a booking of *image* on *nodes*; raises `NoSlot`.
+    image: ImageRef,
+    digest: str,
+    nodes: Sequence[str],
+    numbers: Iterable[int],
+    standings: Iterable[Standing],
+    needs: Collection[Need],
+) -> int:
+    """Return the number of the slot of a booking of *image* on *nodes*; raises `NoSlot`.
 
-    *slots* are those of the nodes, *needs* those of all other bookings. The answer depends on
-    nothing else: the same question gets the same slot.
+    *numbers* are the slots that each of the nodes has, *standings* what is in them, *needs* those of
+    all other bookings. The answer depends on nothing else: the same question gets the same slot.
     """
-    table = _by_number(nodes, slots)
-    reasons = {number: _taken(number, row, digest, nodes, needs) for number, row in table.items()}
+    known = {standing.number: standing for standing in standings}
+    table = {number: known.get(number, Standing(number)) for number in numbers}
+    rivals = [need for need in needs if need.digest != digest and need.image != image]
+    needed = _needed(nodes, rivals)
+    reasons = {number: _taken(row) or needed.get(number, "") for number, row in table.items()}
     free = {number: row for number, row in table.items() if not reasons[number]}
     if not free:
         raise NoSlot(image, len(nodes), reasons)
-    number = min(free, key=lambda each: (*_cost(free[each], digest), each))
-    copy_to = [slot for slot in free[number] if not _holds(slot, digest)]
-    evicts = [slot for slot in copy_to if slot.image is not None]
-    return Placement(number, tuple(slot.host for slot in copy_to), tuple(evicts))
+    promised = _promised(nodes, [need for need in needs if need.digest == digest])
+    return min(free, key=lambda n: (*_cost(free[n], len(nodes), is_promised=n in promised), n))
 
 
-def _by_number(nodes: Sequence[str], slots: Collection[Slot]) -> dict[int, list[Slot]]:
-    """Return the slots of each number that every node has, in the order of the nodes."""
-    place_of = {(slot.number, slot.host): slot for slot in slots}
-    numbers = sorted({slot.number for slot in slots})
-    rows = {number: [place_of.get((number, node)) for node in nodes] for number in numbers}
-    return {
-        n: [slot for slot in row if slot is not None] for n, row in rows.items() if row and None not in row
-    }
+def placement(number: int, digest: str, nodes: Sequence[str], slots: Iterable[Slot]) -> Placement:
+    """Return what it costs to have the image of *digest* in slot *number* of *nodes*."""
+    there = {slot.host: slot for slot in slots if slot.number == number}
+    held = {host for host, slot in there.items() if holds(slot, digest)}
+    copy_to = tuple(node for node in nodes if node not in held)
+    evicts = tuple(there[node] for node in copy_to if node in there and there[node].image is not None)
+    return Placement(number, copy_to, evicts)
 
 
-def _taken(
-    number: int, row: Sequence[Slot], digest: str, nodes: Sequence[str], needs: Collection[Need]
-) -> str:
+def _taken(row: Standing) -> str:
     """Return why the slot cannot be had, "" if it can."""
-    for slot in row:
-        if slot.state == "writing":
-            return f"being written on {slot.host}"
-        if slot.pinned and not _holds(slot, digest):
-            return f"pinned on {slot.host} ({slot.image})"
+    if row.writing:
+        return f"being written on {row.writing}"
+    return f"pinned on {row.pinned}" if row.pinned else ""
+
+
+def _needed(nodes: Sequence[str], needs: Collection[Need]) -> dict[int, str]:
+    """Return for each slot that another booking counts on which one that is."""
     wanted = frozenset(nodes)
+    found: dict[int, str] = {}
+    for need in sorted(needs, key=lambda each: each.reservation):
+        if need.number not in found and (shared := need.nodes & wanted):
+            who = f"reservation {need.reservation}" if need.reservation else "a booking asked for with it"
+            found[need.number] = f"needed by {who} on {min(shared)}"
+    return found
+
+
+def _promised(nodes: Sequence[str], needs: Iterable[Need]) -> set[int]:
+    """Return the slots in which other bookings of the same image have it on all of *nodes*."""
+    there: dict[int, set[str]] = {}
     for need in needs:
-        if need.number == number and need.digest != digest and need.nodes & wanted:
-            return f"needed by reservation {need.reservation} on {min(need.nodes & wanted)}"
-    return ""
+        there.setdefault(need.number, set()).update(need.nodes)
+    return {number for number, names in there.items() if names.issuperset(nodes)}
 
 
-def _cost(row: Sequence[Slot], digest: str) -> tuple[int, int, datetime]:
+def _cost(row: Standing, nodes: int, *, is_promised: bool) -> tuple[int, int, datetime]:
     """Return what taking the slot costs: copies that evict, copies, and how lately it was used."""
-    missing = [slot for slot in row if not _holds(slot, digest)]
-    evicting = [slot for slot in missing if slot.image is not None]
+    missing = nodes - row.held
     if not missing:
         return (0, 0, _NEVER)
-    if not evicting:
-        return (1, len(missing), _NEVER)
-    return (2, 0, max(slot.last_used_at or _NEVER for slot in evicting))
+    if is_promised:
+        return (1, missing, _NEVER)
+    if not row.evicted:
+        return (2, missing, _NEVER)
+    return (3, 0, row.last_used_at or _NEVER)
 
 
-def _holds(slot: Slot, digest: str) -> bool:
+def holds(slot: Slot, digest: str) -> bool:
+    """Tell whether the image of *digest* need not be copied there."""
     return slot.state == "ready" and slot.digest == digest

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from bootd.boot.snapshot import Changes, Policy, Snapshot
+from bootd.lifecycle.placement import Need, Standing
 from bootd.model import (
     Assignment,
     DeployedNode,
@@ -83,6 +84,17 @@ class Held(NamedTuple):
     nodes: Sequence[str]
 
 
+class SlotContent(NamedTuple):
+    """What is in the slots of one number, and on which hosts."""
+
+    number: int
+    state: str
+    image: ImageRef | None
+    pinned: bool
+    last_used_at: datetime | None  # the latest use
+    hosts: Sequence[str]  # in no order
+
+
 class Reads(ABC):
     """What can be asked, of the store and inside a transaction."""
 
@@ -96,6 +108,10 @@ class Reads(ABC):
     @abstractmethod
     def hosts(self) -> list[Host]:
         """Return all hosts, by node number, then by name."""
+
+    @abstractmethod
+    def hosts_named(self, names: Iterable[str]) -> dict[str, Host]:
+        """Return those of *names* that are hosts, by name."""
 
     @abstractmethod
     def memory_image(self, name: str) -> MemoryImage | None: ...
@@ -189,8 +205,20 @@ class Reads(ABC):
         """Return how many records of *states* each project has; one without any is not named."""
 
     @abstractmethod
-    def slots(self, hosts: Iterable[str] | None = None) -> list[Slot]:
+    def slots(self, hosts: Iterable[str] | None = None, number: int | None = None) -> list[Slot]:
         """Return the slots that were ever written or pinned, by host and number."""
+
+    @abstractmethod
+    def slot_standings(self, hosts: Iterable[str], digest: str) -> list[Standing]:
+        """Return what is in the slots of *hosts*, summed up for an image of *digest*, by number."""
+
+    @abstractmethod
+    def slot_needs(self, hosts: Iterable[str]) -> list[Need]:
+        """Return what reservations that hold any of *hosts*, booked or active, count on, by deployment."""
+
+    @abstractmethod
+    def slot_contents(self, hosts: Iterable[str] | None = None) -> list[SlotContent]:
+        """Return what is in the slots that were ever written or pinned, by number."""
 
     @abstractmethod
     def schemes(self) -> Schemes: ...
@@ -206,6 +234,13 @@ class Reads(ABC):
     @abstractmethod
     def deployments_in(self, states: Sequence[str]) -> list[Deployment]:
         """Return the deployments of *states*, by number."""
+
+    @abstractmethod
+    def lun_deployments(self, group: str, starts_at: datetime, ends_at: datetime) -> list[Deployment]:
+        """Return the deployments to the LUN pair of *group*, neither dark nor failed, by number.
+
+        Only those whose reservations, booked or active, overlap this time.
+        """
 
     @abstractmethod
     def deployments_with(self, image: ImageRef) -> list[Deployment]:

@@ -15,15 +15,13 @@ from bootd.model import (
     Place,
     Reservation,
     Role,
-    Schemes,
-    Slot,
     parse_image_ref,
 )
 from bootd.model.jobs import LONGEST_WAIT
 from bootd.store import deeds, rows
 from bootd.store.asking import Asking, as_list, marks
 from bootd.store.base import Reads
-from bootd.store.deeds import DEPLOYED_NODE, DEPLOYMENT, JOB, LUN_CLONE, SLOT, SLOT_SCHEME
+from bootd.store.deeds import DEPLOYED_NODE, DEPLOYMENT, JOB, LUN_CLONE
 from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
@@ -71,14 +69,6 @@ class DeedReads(Asking, Reads):
             states,
         )
         return {row["project"]: row["n"] for row in found}
-
-    def slots(self, hosts: Iterable[str] | None = None) -> list[Slot]:
-        if hosts is None:
-            return self._all(SLOT, "host, number")
-        return self._all(SLOT, "host, number", f"WHERE host {_AMONG}", (as_list(hosts),))
-
-    def schemes(self) -> Schemes:
-        return Schemes({scheme.group: scheme for scheme in self._all(SLOT_SCHEME, "key")})
 
     def clones(self, group: str, side: int | None = None) -> list[LunClone]:
         which, values = ("AND side = ?", (group, side)) if side is not None else ("", (group,))

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from bootd.model import DiskImage, ImageKind, Limits, Project, Reservation, Role
+from bootd.model import DiskImage, ImageKind, Limits, LunPair, LunSide, Project, Reservation, Role
 from bootd.services import reservations
 from bootd.services.booking import Draft
 from bootd.services.reservations import Wish
@@ -28,10 +28,21 @@ def a_disk_image(name: str = "debian", version: int = 1, **fields: Any) -> DiskI
     return DiskImage(name=name, version=version, **standard | fields)
 
 
+def a_pair(group: str = "rack") -> LunPair:
+    """Return a pair that nothing was written to."""
+    return LunPair(group, 1 << 30, (LunSide(f"{group}.a", "active"), LunSide(f"{group}.b")))
+
+
 def furnish(store: Store, **limits: Any) -> None:
-    """Put projects mesh (with *limits*) and orbit, hosts node1 (root) to node4 (mesh) and images in."""
+    """Put projects mesh (with *limits*) and orbit, hosts and images in.
+
+    node1 is a root node of the group rack, which has a LUN pair; node2 to node4 are mesh nodes.
+    """
     with store.transaction("anna") as change:
-        change.put_hosts([a_host(n, role=Role.ROOT if n == 1 else Role.MESH) for n in range(1, 5)])
+        change.put_hosts(
+            [a_host(1, role=Role.ROOT, groups=("rack",)), *(a_host(n, role=Role.MESH) for n in range(2, 5))]
+        )
+        change.keep(a_pair())
         change.keep(Project("mesh", "anna", NOON, limits=Limits(**limits)))
         change.keep(Project("orbit", "bob", NOON))
         change.keep(a_disk_image())

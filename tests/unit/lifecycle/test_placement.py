@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootd.lifecycle.placement import Need, NoSlot, Placement, place
+from bootd.lifecycle.placement import Need, NoSlot, Placement, place, placement
 from bootd.model import ImageRef
 from bootd.model.places import Slot
 from tests.helpers.site import NOON
+from tests.helpers.standings import summed_up
 
 IMAGE = ImageRef("centmesh", "router", 2)
 OTHER = ImageRef("orbit", "sniffer", 1)
@@ -25,8 +26,11 @@ def holding(*numbers: int, digest: str = "other", days_ago: float = 1, **fields:
     return disk(*numbers, image=OTHER, digest=digest, state="ready", last_used_at=used_at, **fields)
 
 
-def where(slots: list[Slot], *needs: Need) -> Placement:
-    return place(IMAGE, "wanted", NODES, slots, needs)
+def where(slots: list[Slot], *needs: Need, numbers: tuple[int, ...] = ()) -> Placement:
+    """Return the place among *numbers*, or those of *slots*."""
+    among = numbers or {slot.number for slot in slots}
+    chosen = place(IMAGE, "wanted", NODES, among, summed_up(NODES, "wanted", slots), needs)
+    return placement(chosen, "wanted", NODES, slots)
 
 
 def test_slot_that_holds_the_image_on_every_node_is_taken_and_nothing_is_copied() -> None:
@@ -64,7 +68,7 @@ def test_slot_counts_as_used_when_any_of_its_nodes_used_it() -> None:
             "needed by reservation 7 on node2",
             id="booked",
         ),
-        pytest.param(disk(5, nodes=("node1",)), (), "they have none", id="not-on-all-nodes"),
+        pytest.param([], (), "they have none", id="no-slots"),
     ],
 )
 def test_refusal_names_every_slot_and_why(slots: list[Slot], needs: tuple[Need, ...], reason: str) -> None:
@@ -76,6 +80,27 @@ def test_booking_of_other_nodes_or_of_the_same_image_does_not_stand_in_the_way()
     elsewhere = Need(7, 5, frozenset({"node9"}), "other")
     same = Need(8, 5, frozenset({"node1"}), "wanted")
     assert where(disk(5), elsewhere, same).number == 5
+
+
+def test_slot_that_was_never_written_is_empty() -> None:
+    assert where(holding(5), numbers=(5, 6)) == Placement(6, NODES, ())
+
+
+def test_slot_into_which_another_booking_of_the_image_puts_it_is_better_than_an_empty_one() -> None:
+    same = Need(8, 6, frozenset(NODES), "wanted")
+    assert where([*disk(5), *holding(6)], same).number == 6
+    on_one_node_only = Need(8, 6, frozenset({"node1"}), "wanted")
+    assert where([*disk(5), *holding(6)], on_one_node_only).number == 5
+
+
+def test_booking_of_the_same_image_under_an_older_digest_does_not_stand_in_the_way() -> None:
+    unverified = Need(8, 5, frozenset(NODES), "ref:centmesh/router@2", IMAGE)
+    assert where(disk(5), unverified).number == 5
+
+
+def test_refusal_knows_a_booking_that_has_no_number_yet() -> None:
+    with pytest.raises(NoSlot, match="5: needed by a booking asked for with it on node1"):
+        where(disk(5), Need(0, 5, frozenset(NODES), "other"))
 
 
 def test_pinned_slot_that_holds_the_image_serves() -> None:
@@ -104,10 +129,11 @@ NEEDS = st.builds(
 @given(st.lists(SLOTS, unique_by=lambda s: (s.host, s.number)), st.lists(NEEDS, max_size=4))
 def test_nothing_that_somebody_counts_on_is_ever_overwritten(slots: list[Slot], needs: list[Need]) -> None:
     try:
-        found = place(IMAGE, "wanted", NODES, slots, needs)
+        found = where(slots, *needs)
     except NoSlot:
         return
     written = {(node, found.number) for node in found.copy_to}
+    assert {(slot.host, slot.number) for slot in found.evicts} <= written
     for slot in slots:
         if (slot.host, slot.number) in written:
             assert not slot.pinned
@@ -121,7 +147,7 @@ def test_nothing_that_somebody_counts_on_is_ever_overwritten(slots: list[Slot], 
 def test_order_of_what_is_known_does_not_matter(slots: list[Slot], needs: list[Need], random: object) -> None:
     def outcome(known: list[Slot], wanted: list[Need]) -> object:
         try:
-            return place(IMAGE, "wanted", NODES, known, wanted)
+            return where(known, *wanted)
         except NoSlot as error:
             return set(error.reasons)
 
