@@ -309,6 +309,9 @@ def tally(work: Work, nodes: Sequence[str]) -> str:
         "starting": sum(part.outcome is Outcome.OPEN and part.step in STARTING for part in parts),
         "to be switched": sum(part.outcome is Outcome.OPEN and part.step in _WAITING for part in parts),
         "cannot be switched": sum(part.outcome is Outcome.OPEN and part.step == LEFT for part in parts),
+        "waiting": sum(
+            part.outcome is Outcome.OPEN and part.step not in (*STARTING, *_WAITING, LEFT) for part in parts
+        ),
         "failed": sum(part.outcome in (Outcome.FAILED, Outcome.TIMED_OUT) for part in parts),
     }
     return f"{len(nodes)} nodes: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)

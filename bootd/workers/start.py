@@ -1,0 +1,184 @@
+"""A reservation begins: its images become what its nodes boot, the nodes are switched and watched coming up.
+
+An image that is late is flipped when it is in its place; its nodes are switched then. That a
+node runs is said by the node: a report marks it, here it is only waited for.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from bootd.errors import BootdError, Refused
+from bootd.lifecycle import RESERVATION
+from bootd.model import Deployment, JobPart, Outcome, Reservation
+from bootd.services import luns, nodeset, slots
+from bootd.services.booking import LIVE
+from bootd.services.deployments import OVER, flipped, moved
+from bootd.store import Reads, Transaction
+from bootd.workers import switching
+from bootd.workers.work import GivenUp, Work
+
+PLACING = "placing"  # step of a node whose image is not in its place yet
+IN_PLACE = ("lun-ready", "hd-ready")
+_LATE_S = 20.0  # between two looks for an image that is late
+_SOON_S = 2.0  # between two looks for an earlier reservation to end
+_FAR_S = 60.0
+
+
+class Start:
+    """See `Handler`."""
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Work], None]]:
+        return {"": self._begin, "watch": self._watch}
+
+    def _begin(self, work: Work) -> None:
+        """Make the reservation active, and flip what is in its place: one transaction."""
+        reservation = reservation_of(work.store, work)
+        early_s = (reservation.starts_at - work.now).total_seconds()
+        if reservation.state not in LIVE:
+            _no_use(work, reservation)
+        elif reservation.state == "booked" and early_s > 0:
+            with work.commit(wait_s=min(early_s, _FAR_S), note=f"begins at {reservation.starts_at:%F %T %Z}"):
+                pass
+        elif earlier := _earlier(work.store, reservation):
+            with work.commit(wait_s=_SOON_S, note=earlier):
+                pass
+        else:
+            with work.commit("watch") as change:
+                self._take_over(work, change)
+
+    def _take_over(self, work: Work, change: Transaction) -> None:
+        reservation = reservation_of(change, work)
+        if earlier := _earlier(change, reservation):
+            raise NotYet(earlier)
+        if reservation.state == "booked":
+            change.keep(replace(reservation, state=RESERVATION.after(reservation.state, "start")))
+        found = change.deployments_of(reservation.id)
+        served = {node for deployment in found for node in deployment.nodes}
+        for node in work.job.nodes:
+            if node not in served:
+                work.note_parts(replace(work.part(node), outcome=Outcome.OK, note="was booked without image"))
+            elif work.part(node).outcome is not Outcome.OK:
+                work.note_parts(_placing(work.part(node), work.now))
+        for deployment in found:
+            _flip(work, change, deployment)
+
+    def _watch(self, work: Work) -> None:
+        reservation = reservation_of(work.store, work)
+        if reservation.state not in LIVE:
+            _no_use(work, reservation)
+            return
+        found = work.store.deployments_of(reservation.id)
+        if any(_is_to_flip(deployment) for deployment in found):
+            with work.commit() as change:
+                for deployment in change.deployments_of(reservation.id):
+                    _flip(work, change, deployment)
+            return
+        for deployment in found:
+            _follow(work, deployment)
+        up = _running(work.store, found)
+        for node in up:
+            work.note_parts(replace(work.part(node), outcome=Outcome.OK, note=""))
+        if switching.step(work, work.job.nodes, up=up):
+            return
+        late = [node for node in work.nodes(Outcome.OPEN) if work.part(node).step == PLACING]
+        if late:
+            with work.commit(
+                wait_s=_LATE_S, note=f"the image of {nodeset.fold(late)} is not in its place yet"
+            ):
+                pass
+            return
+        with work.finish(switching.verdict(work), switching.tally(work, work.job.nodes)):
+            pass
+
+    def fail(self, work: Work, why: str) -> None:
+        for node in work.nodes(Outcome.OPEN):
+            work.note_parts(replace(work.part(node), outcome=Outcome.FAILED, note=why))
+        with work.finish(switching.verdict(work), why):
+            pass
+
+    def cancel(self, work: Work, who: str) -> None:
+        with work.finish("cancel", f"taken back by {who}"):
+            pass
+
+
+class NotYet(BootdError):
+    """What was so a moment ago is not any more; try again."""
+
+    code = "not-yet"
+
+
+def reservation_of(reads: Reads, work: Work) -> Reservation:
+    """Return the reservation of the job; raises `GivenUp`."""
+    found = reads.find(Reservation, work.job.reservation or 0)
+    if found is None:
+        raise GivenUp(f"there is no reservation {work.job.reservation}")
+    return found
+
+
+def _no_use(work: Work, reservation: Reservation) -> None:
+    with work.finish("cancel", f"reservation {reservation.id} is {reservation.state}"):
+        pass
+
+
+def _earlier(reads: Reads, reservation: Reservation) -> str:
+    """Return which reservation has nodes of this one still, "" where none has."""
+    nodes = set(reservation.nodes)
+    for other in reads.reservations_in(("active",)):
+        if other.id != reservation.id and (shared := nodes.intersection(other.nodes)):
+            return f"reservation {other.id} has not ended yet on {nodeset.fold(shared)}"
+    return ""
+
+
+def _placing(part: JobPart, now: datetime) -> JobPart:
+    return replace(part, step=PLACING, outcome=Outcome.OPEN, since=now, tries=0, note="")
+
+
+def _is_to_flip(deployment: Deployment) -> bool:
+    return deployment.state in IN_PLACE and deployment.flipped_at is None
+
+
+def _flip(work: Work, change: Transaction, deployment: Deployment) -> None:
+    """From now on the nodes boot the image, and they are to be switched."""
+    if deployment.state not in (*IN_PLACE, "run"):
+        return
+    if _is_to_flip(deployment):
+        try:
+            if deployment.group is not None:
+                luns.activate(change, deployment, now=work.now)
+        except Refused as error:
+            luns.release(change, deployment)
+            moved(change, deployment, "fail", note=str(error))
+            return
+        flipped(change, deployment, now=work.now)
+    standing = {node.node: node for node in change.deployed_nodes(deployment.id)}
+    ready = [n for n in deployment.nodes if n in standing and standing[n].state in ("ready", "running")]
+    if deployment.slot is not None:
+        slots.used(change, ready, deployment.slot, work.now)
+    for node in deployment.nodes:
+        part, note = work.part(node), standing[node].note if node in standing else ""
+        if node not in ready:
+            work.note_parts(
+                replace(part, outcome=Outcome.FAILED, note=note or "its image is not in its place")
+            )
+        elif part.outcome is not Outcome.OK and part.step == PLACING:
+            work.note_parts(switching.begin(part, work.now))
+
+
+def _follow(work: Work, deployment: Deployment) -> None:
+    """Let the nodes of an image that failed on its way have failed, until it is tried again."""
+    for node in deployment.nodes:
+        part = work.part(node)
+        if part.step != PLACING:
+            continue
+        if deployment.state in OVER:
+            work.note_parts(replace(part, outcome=Outcome.FAILED, note=deployment.note or "was taken back"))
+        elif deployment.flipped_at is None and part.outcome is Outcome.FAILED:
+            work.note_parts(_placing(part, work.now))
+
+
+def _running(reads: Reads, found: list[Deployment]) -> set[str]:
+    booted = [deployment for deployment in found if deployment.flipped_at is not None]
+    nodes = [node for deployment in booted for node in reads.deployed_nodes(deployment.id)]
+    return {node.node for node in nodes if node.state == "running"}
