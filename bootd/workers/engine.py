@@ -34,7 +34,9 @@ class Engine:
             return 0
         done = 0
         try:
-            while work.job.state == "running" and work.job.due_at <= work.now:
+            while (
+                work.job.state == "running" and work.job.due_at <= work.now and not self._context.stopping()
+            ):
                 self._advance(work)
                 done += 1
         except LeaseLost:
@@ -71,10 +73,13 @@ class Engine:
         except LeaseLost:
             raise
         except GivenUp as error:
+            work.forget_noted()
             self._fail(work, str(error))
         except BootdError as error:
+            work.forget_noted()
             self._again(work, str(error), is_final=isinstance(error, DriverError) and error.is_permanent)
         except Exception as error:  # noqa: BLE001  a bug in one job must not stop the others
+            work.forget_noted()
             self._context.emit(InternalError(where=f"job {work.job.id} {work.job.kind}", text=repr(error)))
             self._again(work, f"internal error: {error!r}", is_final=False)
 

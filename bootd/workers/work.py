@@ -57,6 +57,7 @@ class Context:
     transport: Callable[[], Transport]
     tree: Tree
     emit: Emit
+    stopping: Callable[[], bool] = lambda: False  # the daemon ends: leave the job to whoever comes next
 
 
 @dataclass(slots=True)
@@ -67,6 +68,12 @@ class Work:
     job: Job
     parts: dict[str, JobPart] = field(default_factory=dict)
     _renewed_at: datetime | None = None
+    _written: dict[str, JobPart] = field(
+        init=False, default_factory=dict
+    )  # the parts as they are in the store
+
+    def __post_init__(self) -> None:
+        self._written = dict(self.parts)
 
     @property
     def store(self) -> Store:
@@ -85,6 +92,10 @@ class Work:
     def note_parts(self, *parts: JobPart) -> None:
         """Change how far nodes are; written down with the next commit or `show`."""
         self.parts.update({part.node: part for part in parts})
+
+    def forget_noted(self) -> None:
+        """Take back what a step noted and did not come to write."""
+        self.parts = dict(self._written)
 
     def nodes(self, outcome: Outcome) -> list[str]:
         """Return the job's nodes with *outcome*, in its order."""
@@ -134,6 +145,7 @@ class Work:
         except BaseException:
             self.job, self.parts = job, parts
             raise
+        self._written = dict(self.parts)
 
     def _hold(self, change: Transaction) -> None:
         now = self.now
@@ -157,8 +169,10 @@ class Work:
     def show(self, *parts: JobPart) -> None:
         """Let people see how far a long deed is, and renew the lease; raises `LeaseLost`.
 
-        May be called as often as one likes: it writes once a while.
+        May be called as often as one likes: it writes once a while. It raises too where the daemon ends.
         """
+        if self.context.stopping():
+            raise LeaseLost(f"bootd ends; job {self.job.id} goes on with the next one")
         self.note_parts(*parts)
         last = self._renewed_at
         if last is not None and abs((self.now - last).total_seconds()) < SHOW_EVERY_S:
