@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bootd.events import Event, NodeReported, ScriptSent
-from bootd.lifecycle import DEPLOYMENT, NODE
-from bootd.model import DeployedNode, Deployment, Place
+from bootd.model import DeployedNode, Deployment, Job, JobKind, JobPart, Place
+from bootd.services.deployments import moved, node_moved
 from bootd.services.seen import FETCHED, answer_given
 from bootd.store import Reads, Transaction
 
@@ -28,6 +28,7 @@ class Word:
     at: datetime
     given_at: datetime | None = None  # when its script was made, by its token; None: it showed none
     override: int | None = None  # the one-shot order its script carried out, by its token
+    is_proved: bool = True  # by a token; else only the address says whose word it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ def heard_in(event: Event, at: datetime, *, itself: bool) -> Heard | None:
     if not event.host:
         return None
     if isinstance(event, NodeReported):
-        given_at = None if event.given_at is None else datetime.fromtimestamp(event.given_at, UTC)
+        if event.given_at is None:
+            return Word(event.host, event.state, event.detail, at, is_proved=False)
+        given_at = datetime.fromtimestamp(event.given_at, UTC)
         return Word(event.host, event.state, event.detail, at, given_at, event.override)
     if isinstance(event, ScriptSent) and itself:
         return Given(event.host, at)
@@ -106,18 +109,15 @@ class _Hearing:
         self._ran.add(node.deployment)
 
     def _move(self, node: DeployedNode, at: datetime, event: str) -> DeployedNode:
-        node = replace(node, state=NODE.after(node.state, event), note="", changed_at=at)
-        self.change.keep(node)
         self.changed = True
-        return node
+        return node_moved(self.change, node, event, note="", changed_at=at)
 
     def settle(self) -> None:
         """Mark the deployments that now run on every node."""
         for number in sorted(self._ran):
             deployment = self._deployment(number)
             if deployment is not None and deployment.state != "run" and self._runs(deployment):
-                state = DEPLOYMENT.after(deployment.state, "run")
-                self.change.keep(replace(deployment, state=state, note=""))
+                moved(self.change, deployment, "run", note="")
 
     def _runs(self, deployment: Deployment) -> bool:
         nodes = self.change.deployed_nodes(deployment.id)
@@ -129,10 +129,15 @@ class _Hearing:
         return self._deployments[number]
 
     def _tell_workers(self, word: Word) -> None:
-        parts = self.change.open_parts_of(word.host)
+        parts = [part for part in self.change.open_parts_of(word.host) if self._concerns(word, part)]
         self.change.put_job_parts(
             replace(part, word=word.state, word_detail=word.detail, word_at=word.at) for part in parts
         )
+
+    def _concerns(self, word: Word, part: JobPart) -> bool:
+        """An image that is being written is spoken of with tokens: by nobody else."""
+        job = None if word.is_proved else self.change.find(Job, part.job)
+        return word.is_proved or (job is not None and job.kind is JobKind.START)
 
 
 def _script_of(reads: Reads, word: Word) -> tuple[datetime, str] | None:

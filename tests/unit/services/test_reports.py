@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bootd.events import NodeReported, OfferSent, ScriptSent
-from bootd.model import DeployedNode, Deployment, JobPart, Observation
+from bootd.model import DeployedNode, Deployment, JobKind, JobPart, Observation
 from bootd.services import reports
 from bootd.services.reports import Given, Word, heard_in
 from bootd.services.seen import observation_of
@@ -229,12 +229,20 @@ def test_running_by_an_order_is_for_the_job_that_gave_it(store: Store) -> None:
     assert state(store) == "ready"
 
 
+def test_a_word_without_a_token_is_for_no_job_but_a_start(store: Store) -> None:
+    keep(store, a_job(1, state="running"), a_job(2, state="running", kind=JobKind.START))
+    with store.transaction("calendar") as change:
+        change.put_job_parts([JobPart(1, "node1"), JobPart(2, "node1")])
+    hear(store, running(state="failed", given=None, is_proved=False))
+    assert [store.job_parts(job)[0].word for job in (1, 2)] == ["", "failed"]
+
+
 def test_events_are_heard_as_words_and_scripts() -> None:
     who: dict[str, Any] = {"mac": MAC, "host": "node1"}
     told = NodeReported(**who, state="running", detail="x", override=3, given_at=int(NOON.timestamp()))
     assert heard_in(told, at(1), itself=True) == Word("node1", "running", "x", at(1), NOON, 3)
     plain = NodeReported(**who, state="running")
-    assert heard_in(plain, at(1), itself=True) == Word("node1", "running", "", at(1))
+    assert heard_in(plain, at(1), itself=True) == Word("node1", "running", "", at(1), is_proved=False)
     script = ScriptSent(**who, client="c", dialect="ipxe", rule="r", answer="a", octets=1)
     assert heard_in(script, at(1), itself=True) == Given("node1", at(1))
     assert heard_in(script, at(1), itself=False) is None
