@@ -7,9 +7,9 @@ from typing import Any
 
 from bootd.clock import Clock
 from bootd.errors import NotFound, Refused
-from bootd.lifecycle import DEPLOYMENT, JOB, NODE
-from bootd.model import DeployedNode, Deployment, Job, JobKind, JobPart, Outcome, Reservation
-from bootd.services import nodeset
+from bootd.lifecycle import JOB
+from bootd.model import Deployment, Job, JobKind, JobPart, Outcome, Reservation
+from bootd.services import deployments, nodeset
 from bootd.services.booking import LIVE
 from bootd.store import Reads, Store, Transaction
 
@@ -92,7 +92,8 @@ def cancel(store: Store, actor: str, number: int, *, clock: Clock) -> Job:
             return taken
         deployment = _deployment(change, job)
         if deployment is not None and deployment.state == "sched":  # else the calendar made the job anew
-            _moved(change, deployment, "fail", note=f"job {job.id} was taken back by {actor}")
+            note = f"job {job.id} was taken back by {actor}"
+            deployments.moved(change, deployment, "fail", note=note)
     return taken
 
 
@@ -144,9 +145,7 @@ def _check_use(change: Transaction, job: Job) -> None:
         raise Refused(f"job {same[0].id} does the same already: bootd jobs follow {same[0].id}")
     reservation = change.find(Reservation, job.reservation) if job.reservation is not None else None
     if job.kind is not JobKind.END and reservation is not None and reservation.state not in LIVE:
-        raise Refused(
-            f"reservation {reservation.id} is {reservation.state}: job {job.id} has no use now"
-        )
+        raise Refused(f"reservation {reservation.id} is {reservation.state}: job {job.id} has no use now")
     deployment = _deployment(change, job)
     if job.kind in PLACING and deployment is not None and deployment.state == "dark":
         raise Refused(f"{deployment.image} was taken from its place: job {job.id} has no use now")
@@ -158,20 +157,12 @@ def _place_again(change: Transaction, job: Job, nodes: Iterable[str]) -> None:
     if deployment is None:
         return
     if deployment.state == "failed":
-        _moved(change, deployment, "retry", note="")
+        deployments.moved(change, deployment, "retry", note="")
     wanted = frozenset(nodes)
     for node in change.deployed_nodes(deployment.id):
         if node.node in wanted and node.state == "failed":
-            _node_moved(change, node, "retry", note="")
+            deployments.node_moved(change, node, "retry", note="")
 
 
 def _deployment(reads: Reads, job: Job) -> Deployment | None:
     return reads.find(Deployment, job.deployment) if job.deployment is not None else None
-
-
-def _moved(change: Transaction, deployment: Deployment, event: str, **fields: Any) -> None:
-    change.keep(replace(deployment, state=DEPLOYMENT.after(deployment.state, event), **fields))
-
-
-def _node_moved(change: Transaction, node: DeployedNode, event: str, **fields: Any) -> None:
-    change.keep(replace(node, state=NODE.after(node.state, event), **fields))

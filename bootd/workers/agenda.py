@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from bootd.model import Deployment, DiskImage, Job, JobKind, Reservation, Role
+from bootd.services import deployments
 from bootd.services.booking import LIVE
 from bootd.services.jobs import AT, CANCEL, FAILING, OCTETS, OPEN, OVER, PLACING
 from bootd.store import Reads
@@ -41,6 +42,13 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
+class Ensure:
+    """A booking that an older bootd wrote has no deployments, and could have."""
+
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """A deployment is on its way and no job carries it."""
 
@@ -61,7 +69,7 @@ class Make:
         return self.reservation.nodes if self.deployment is None else self.deployment.nodes
 
 
-Deed = TakeBack | Miss | GiveUp | Make
+Deed = TakeBack | Miss | Ensure | GiveUp | Make
 
 
 class Agenda:
@@ -179,12 +187,14 @@ class Agenda:
 
     # -- images on their way -------------------------------------------------------------------
 
-    def _placings(self) -> Iterator[Make]:
+    def _placings(self) -> Iterator[Ensure | Make]:
         sched: list[tuple[Reservation, Deployment]] = []
         for each in (*self._active, *self._booked):
             if not each.images or each.ends_at <= self._now:
                 continue
             found = self._reads.deployments_of(each.id)
+            if not found and not deployments.plan(self._reads, each, now=self._now).reasons:
+                yield Ensure(each)
             sched += [(each, deployment) for deployment in found if deployment.state == "sched"]
         for reservation, deployment in sched:
             kind = JobKind.WRITE_SLOT if deployment.role is Role.MESH else JobKind.STAGE_LUN

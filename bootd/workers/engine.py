@@ -50,8 +50,8 @@ class Engine:
     def _take(self, number: int) -> Work | None:
         """Return the job with its lease; None where another has it or it is over."""
         context = self._context
-        now = context.clock()
         with context.store.transaction(ACTOR, f"job {number} taken") as change:
+            now = context.clock()  # read when nobody else can write: they may have kept us waiting
             job = change.find(Job, number)
             if job is None or job.state not in jobs.OPEN or not job.is_due(now):
                 return None

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import assert_never
 
 from bootd.events import ReservationMissed
-from bootd.lifecycle import DEPLOYMENT, RESERVATION
-from bootd.model import Deployment, Reservation
-from bootd.services import jobs
+from bootd.lifecycle import RESERVATION
+from bootd.model import Deployment, Job, Reservation
+from bootd.services import deployments, jobs, luns, slots
+from bootd.services.booking import LIVE
 from bootd.store import Transaction
-from bootd.workers.agenda import Agenda, Deed, GiveUp, Make, Miss, TakeBack
+from bootd.workers.agenda import Agenda, Deed, Ensure, GiveUp, Make, Miss, TakeBack
 from bootd.workers.work import ACTOR, Context
 
 _ROUNDS = 4  # what is done makes room for more: a job taken back for the end of its reservation
@@ -53,11 +54,13 @@ def _do(change: Transaction, deed: Deed, now: datetime) -> None:
                 facts=deed.facts,
             )
         case TakeBack():
-            jobs.take_back(change, deed.job, by=deed.why, now=now)
+            _take_back(change, deed.job, deed.why, now)
         case Miss():
             _miss(change, deed.reservation)
         case GiveUp():
-            _moved(change, deed.deployment, "fail", "its job ended and left it half done")
+            _give_up(change, deed.deployment)
+        case Ensure():
+            deployments.ensure(change, deed.reservation, now)
         case _:
             assert_never(deed)
 
@@ -67,8 +70,28 @@ def _miss(change: Transaction, reservation: Reservation) -> None:
     change.keep(replace(reservation, state=RESERVATION.after(reservation.state, "fail")))
     for each in change.deployments_of(reservation.id):
         if each.state == "sched":
-            _moved(change, each, "remove", "its time has passed")
+            deployments.moved(change, each, "remove", note="its time has passed")
 
 
-def _moved(change: Transaction, deployment: Deployment, event: str, note: str) -> None:
-    change.keep(replace(deployment, state=DEPLOYMENT.after(deployment.state, event), note=note))
+def _take_back(change: Transaction, job: Job, why: str, now: datetime) -> None:
+    """Take a job back; one that nobody began leaves its image where it was, in the dark store alone."""
+    taken = jobs.take_back(change, job, by=why, now=now)
+    deployment = change.find(Deployment, job.deployment) if job.deployment is not None else None
+    if taken.ended_at is None or deployment is None or deployment.state != "sched":
+        return
+    reservation = change.find(Reservation, deployment.reservation)
+    if reservation is None or reservation.state not in LIVE:
+        deployments.moved(change, deployment, "remove", note=why)
+
+
+def _give_up(change: Transaction, deployment: Deployment) -> None:
+    """What nobody finishes does not look as if somebody did: its place can be written again."""
+    note = "its job ended and left it half done"
+    if deployment.slot is not None:
+        written = change.slots(deployment.nodes, deployment.slot)
+        half = [each.host for each in written if (each.state, each.digest) == ("writing", deployment.digest)]
+        slots.failed(change, half, deployment.slot)
+    elif deployment.group is not None and deployment.side is not None:
+        luns.stage_failed(change, deployment.group, deployment.side)
+    deployments.moved(change, deployment, "fail", note=note)
+    luns.release(change, deployment)

@@ -3,23 +3,19 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bootd.darkstore.tree import Tree
-from bootd.drivers.power import Powers
-from bootd.drivers.tools import Tools
 from bootd.events import Event, ReservationMissed
-from bootd.model import Deployment, Job, JobKind, JobPart, Reservation, Role
+from bootd.model import Deployment, Host, Job, JobKind, JobPart, LunPair, Reservation, Role
 from bootd.services import jobs
 from bootd.workers.agenda import free_for
 from bootd.workers.planner import plan
-from bootd.workers.settings import Settings
-from bootd.workers.work import Context, GivenUp
-from tests.helpers.deeds import a_deployment, a_job, a_project, a_reservation, keep
-from tests.helpers.site import NOON, HandClock, memory_store
+from tests.helpers.bookings import a_disk_image
+from tests.helpers.deeds import a_deployment, a_job, a_pair, a_project, a_reservation, a_slot, keep
+from tests.helpers.jobs import a_context
+from tests.helpers.site import NOON, HandClock, a_host, memory_store
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -41,26 +37,9 @@ class Site:
         self.events: list[Event] = []
         keep(self.store, a_project())
 
-    @property
-    def context(self) -> Context:
-        def none(*_: object) -> Any:
-            raise GivenUp("this site has none")
-
-        return Context(
-            store=self.store,
-            clock=self.clock,
-            holder="here",
-            settings=Settings(),
-            powers=Powers(Tools(Path("/nowhere"))),
-            luns=none,
-            transport=none,
-            tree=Tree(Path("/nowhere")),
-            emit=self.events.append,
-        )
-
     def plan(self, moment: datetime | None = None) -> datetime | None:
         self.clock.at = moment or self.clock.at
-        return plan(self.context)
+        return plan(a_context(self.store, self.clock, emit=self.events.append))
 
     def book(
         self,
@@ -465,3 +444,63 @@ def test_job_that_tidies_up_after_itself_is_left_to_it(site: Site) -> None:
     site.change(1, facts={jobs.FAILING: "no answer"})
     site.plan()
     assert jobs.CANCEL not in site.job().facts
+
+
+# -- what others left ----------------------------------------------------------------------------
+
+
+def test_half_written_slots_of_an_image_that_no_job_carries_are_free_again(site: Site) -> None:
+    site.book(place={"state": "deploy-hd"})
+    keep(
+        site.store,
+        a_slot("node1", state="writing", pinned=False),
+        a_slot("node2", state="ready"),
+    )
+    site.plan()
+    states = {slot.host: (slot.state, slot.image is None) for slot in site.store.slots()}
+    assert states == {"node1": ("damaged", True), "node2": ("ready", False)}
+
+
+def test_half_staged_side_of_an_image_that_no_job_carries_is_free_again(site: Site) -> None:
+    pair = a_pair("rack")
+    staging = replace(pair.sides[1], state="staging")
+    keep(site.store, replace(pair, sides=(pair.sides[0], staging)))
+    site.book(place=ROOT | {"state": "deploy-lun", "side": 1})
+    site.plan()
+    found = site.store.find(LunPair, "rack")
+    assert found is not None
+    assert [side.state for side in found.sides] == ["active", "inactive"]
+
+
+def test_cancelled_booking_whose_job_nobody_began_is_dark_again(site: Site) -> None:
+    site.book()
+    site.plan(at(9.9))
+    site.now_is(1, state="cancelled")
+    site.plan()
+    assert (site.job().state, site.deployment().state) == ("cancelled", "dark")
+    assert site.job().note == "taken back by calendar: reservation 1 is cancelled"
+
+
+def old_booking(site: Site, *hosts: Host) -> None:
+    """Keep a booking of an older bootd: it has no deployments."""
+    with site.store.transaction("anna") as change:
+        change.put_hosts(hosts)
+    keep(site.store, a_disk_image(), a_reservation(1, state="booked", starts_at=at(10), ends_at=at(12)))
+
+
+def test_booking_of_an_older_bootd_is_given_its_deployments(site: Site) -> None:
+    old_booking(site, *(a_host(n, role=Role.MESH) for n in (1, 2)))
+    site.plan()
+    [made] = site.store.deployments_of(1)
+    assert (made.state, made.nodes) == ("sched", ("node1", "node2"))
+    site.plan(at(9.9))
+    assert site.open == [(WRITE, 1)]
+
+
+def test_booking_of_an_older_bootd_that_has_no_place_costs_no_write(site: Site) -> None:
+    old_booking(site, *(a_host(n) for n in (1, 2)))
+    generation = site.store.generation()
+    assert site.plan() == at(10)
+    assert site.store.generation() == generation
+    site.plan(at(10))
+    assert site.open == [(START, 1)]
