@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootd.lab import needs
 from bootd.lab.errors import LabError
-from tests.bench import answers, boot, change, memory, start
+from tests.bench import answers, boot, change, lun, memory, start
 from tests.bench.figures import Figure, as_json, table
 
 Part = Callable[[int, Path], Iterator[Figure]]
@@ -18,6 +18,7 @@ PARTS: dict[str, Part] = {
     "start": start.measure,
     "change": change.measure,
     "memory": memory.measure,
+    "lun": lun.measure,
     "answers": answers.measure,
     "boot": boot.measure,
 }

@@ -1,7 +1,6 @@
 """Volumes exported by a real tgtd, to real initiators over TCP."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from bootd.drivers.lun.tgtd import Tgtd
 from bootd.drivers.source import BytesSource
 from bootd.drivers.tools import Tools
 from tests.helpers.initiator import Initiator, LoginRefused
+from tests.helpers.reflink import CannotMount, sharing_folder
 from tests.helpers.tgtd import PrivateTgtd, private_tgtd
 
 pytestmark = pytest.mark.root
@@ -451,21 +451,12 @@ def check_done(site: Site, deed: str) -> None:
 
 @pytest.fixture
 def reflinks(tmp_path: Path) -> Iterator[Path]:
-    """A file system that can share blocks: XFS in a file. To be asked for before the tgtd that uses it."""
-    if shutil.which("mkfs.xfs") is None:
-        pytest.fail("mkfs.xfs is not installed (package xfsprogs): make test-packages")
-    disk, folder = tmp_path / "xfs", tmp_path / "mounted"
-    with disk.open("wb") as file:
-        file.truncate(400 << 20)
-    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", disk], check=True)
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-o", "loop", disk, folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.fail(f"this machine mounts no XFS, so sharing copies are not tested: {mounted.stderr}")
+    """A file system that can share blocks. To be asked for before the tgtd that uses it."""
     try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
+        with sharing_folder(tmp_path, 400 << 20) as folder:
+            yield folder
+    except CannotMount as error:
+        pytest.fail(f"copies that share blocks cannot be tested on this machine: {error}")
 
 
 def test_a_clone_shares_the_sources_blocks_where_the_file_system_can(reflinks: Path, site: Site) -> None:

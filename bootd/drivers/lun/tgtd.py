@@ -234,28 +234,35 @@ _CONNECTION_ROWS = re.compile(
 )
 
 
+_HEAD = re.compile(r"Target (\d+): (.+)")
+
+
 def parse_targets(text: str) -> list[Target]:
     """Read what ``tgtadm --mode target --op show`` prints; lines that are not known are passed over."""
     targets: list[Target] = []
     part, lun = "", ""
     for line in text.split("\n"):
-        words = line.strip()
-        if not words:
-            continue
-        if head := re.fullmatch(r"Target (\d+): (.+)", line):
+        if line.startswith("Target ") and (head := _HEAD.fullmatch(line)):
             targets.append(Target(int(head[1]), head[2]))
             part, lun = "", ""
-        elif re.match(r" {4}\S", line):
-            part, lun = words.removesuffix(":"), ""
-        elif not targets:
-            continue
-        elif part == "LUN information":
-            key, _, value = words.partition(": ")
-            lun = value if key == "LUN" else lun
-            if lun == str(LUN) and key == "Backing store path":
-                targets[-1].path = value
-        elif part == "Account information":
-            targets[-1].accounts.append(words.removesuffix(" (outgoing)"))
-        elif part == "ACL information":
-            targets[-1].rules.append(words)
+        elif line.startswith("    ") and line[4:5].strip():
+            part, lun = line.strip().removesuffix(":"), ""
+        elif part in _PARTS and targets and (words := line.strip()):
+            lun = _read_line(targets[-1], part, lun, words)
     return targets
+
+
+_LUNS, _ACCOUNTS, _RULES = _PARTS = ("LUN information", "Account information", "ACL information")
+
+
+def _read_line(target: Target, part: str, lun: str, words: str) -> str:
+    """Read a line of *part*; return which LUN it speaks of."""
+    if part == _ACCOUNTS:
+        target.accounts.append(words.removesuffix(" (outgoing)"))
+    elif part == _RULES:
+        target.rules.append(words)
+    elif words.startswith("LUN: "):
+        return words.removeprefix("LUN: ")
+    elif lun == str(LUN) and words.startswith("Backing store path: "):
+        target.path = words.removeprefix("Backing store path: ")
+    return lun

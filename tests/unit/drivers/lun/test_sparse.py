@@ -1,8 +1,12 @@
 """Sparse files hold what was written, and their zeros take no room."""
 
+import errno
+import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,3 +41,49 @@ def test_what_is_zero_takes_no_room_in_a_copy_either(tmp_path: Path) -> None:
     for name in "ab":
         assert (tmp_path / name).stat().st_size == 64 * BLOCK
         assert (tmp_path / name).stat().st_blocks * 512 <= 4 * BLOCK
+
+
+def refusing(code: int, after: int) -> Any:
+    """Return a copy_file_range that says *code* once it has copied *after* octets."""
+    real, left = os.copy_file_range, after
+
+    def copy(source: int, target: int, count: int, *offsets: int) -> int:
+        nonlocal left
+        if left == 0:
+            raise OSError(code, os.strerror(code))
+        copied = real(source, target, min(count, left), *offsets)
+        left -= copied
+        return copied
+
+    return copy
+
+
+@pytest.mark.parametrize("after", [0, 1000])
+def test_what_the_kernel_does_not_copy_is_copied_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    (tmp_path / "a").write_bytes(b"x" * (5 << 20) + b"end")
+    monkeypatch.setattr(os, "copy_file_range", refusing(errno.EXDEV, after))
+    monkeypatch.setattr(sparse, "_share", lambda reader, writer: False)
+    sparse.copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"x" * (5 << 20) + b"end"
+
+
+def test_no_room_is_not_tried_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 5000)
+    monkeypatch.setattr(os, "copy_file_range", refusing(errno.ENOSPC, 0))
+    monkeypatch.setattr(sparse, "_share", lambda reader, writer: False)
+    with pytest.raises(OSError, match="No space left"):
+        sparse.copy(tmp_path / "a", tmp_path / "b")
+
+
+def test_nobody_but_the_owner_reads_what_is_made(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"left by somebody")
+    (tmp_path / "b").chmod(0o644)
+    before = os.umask(0)
+    try:
+        sparse.make(tmp_path / "a", BLOCK)
+        sparse.copy(tmp_path / "a", tmp_path / "b")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o600, 0o600]
