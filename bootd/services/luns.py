@@ -20,7 +20,8 @@ from bootd.drivers.lun.base import BLOCK
 from bootd.errors import BadValue, BootdError, Conflict, NotFound, Refused
 from bootd.formats.fields import nearest
 from bootd.lifecycle import LUN
-from bootd.model import Deployment, ImageRef, LunClone, LunPair, LunSide, check_name
+from bootd.model import Deployment, ImageRef, JobKind, LunClone, LunPair, LunSide, check_name
+from bootd.services.jobs import OPEN
 from bootd.store import Reads, Store, Transaction
 from bootd.units import parse_size
 
@@ -331,6 +332,8 @@ def clone_volumes(reads: Reads, deployment: Deployment) -> list[str]:
 
 
 def stale_clones(reads: Reads, group: str) -> list[LunClone]:
-    """Return the clones of a pair that no deployment needs any more."""
-    needed = {volume for each in users(reads, group) for volume in clone_volumes(reads, each)}
+    """Return the clones of a pair that nobody needs, but for those that an END job is about to remove."""
+    leaving = [job.reservation for job in reads.jobs(states=OPEN, kind=JobKind.END) if job.reservation]
+    keeping = [*users(reads, group), *(each for number in leaving for each in reads.deployments_of(number))]
+    needed = {volume for each in keeping for volume in clone_volumes(reads, each)}
     return [clone for clone in reads.clones(group) if clone.volume not in needed]

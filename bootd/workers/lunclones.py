@@ -1,0 +1,172 @@
+"""Each node's clone of one side of a LUN pair: made in batches, exported, removed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bootd.drivers.errors import DriverError
+from bootd.drivers.lun import Export, LunBackend
+from bootd.model import DeployedNode, Deployment, JobPart, LunClone, LunPair, Outcome
+from bootd.services import deployments, luns
+from bootd.store import Transaction
+from bootd.units import size_text
+from bootd.workers.work import GivenUp, Work
+
+CLONE = "clone"  # the step
+BATCH = 8  # clones that are made before what was done is written down
+BATCH_S = 20.0  # or after so long: where volumes are copied octet by octet
+MOST_TRIES = 8  # of one node's clone, while the others go on
+LONGEST_WAIT_S = 120.0
+PLACED = ("lun-ready", "run")  # the deployment's nodes boot it already: only clones that lack are made
+
+
+def deployment_of(work: Work) -> Deployment:
+    """Return the job's deployment; raises `GivenUp` where there is nothing to be done for it."""
+    deployment = work.store.find(Deployment, work.job.deployment or 0)
+    if deployment is None or deployment.group is None:
+        raise GivenUp("there is no such deployment to a LUN")
+    if deployment.state not in ("sched", "deploy-lun", *PLACED):
+        raise GivenUp(f"the deployment is {deployment.state}")
+    return deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to be written where."""
+
+    deployment: Deployment
+    pair: LunPair
+    side: int
+
+    @property
+    def volume(self) -> str:
+        return self.pair.sides[self.side].volume
+
+
+def goal_of(work: Work) -> Goal:
+    deployment = deployment_of(work)
+    pair = luns.named(work.store, str(deployment.group))
+    if deployment.side is None:
+        raise GivenUp("the deployment has lost its side")
+    return Goal(deployment, pair, deployment.side)
+
+
+def remove_volumes(work: Work | None, backend: LunBackend, volumes: Iterable[str]) -> None:
+    """Have *volumes* gone, whoever is logged in; those that are not there are fine."""
+    there = {volume.name for volume in backend.volumes()}
+    for name in sorted(there.intersection(volumes)):
+        backend.unexport(name, force=True)
+        backend.delete(name)
+        if work is not None:
+            work.show()
+
+
+# -- clones ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What became of one node: a clone that is exported, or why not."""
+
+    node: str
+    clone: LunClone | None = None
+    export: Export | None = None
+    error: DriverError | None = None
+
+
+def clone_step(work: Work) -> None:
+    """Make some clones; the last batch ends the job."""
+    goal, backend = goal_of(work), work.context.luns()
+    secret = _secret(work)
+    waiting = [node for node in work.nodes(Outcome.OPEN) if node in goal.deployment.nodes]
+    # those that failed already come last, so that one sick node does not hold up the others
+    waiting.sort(key=lambda node: work.part(node).tries)
+    made: list[_Made] = []
+    began_at = work.now
+    for node in waiting[:BATCH]:
+        made.append(_made(work, backend, goal, node, secret))
+        _show_clones(work, len(made))
+        if (work.now - began_at).total_seconds() >= BATCH_S:
+            break
+    if not waiting:
+        _finish(work, goal)
+        return
+    only_errors = all(each.error is not None for each in made)
+    tries = max(work.part(each.node).tries for each in made) + 1
+    wait_s = min(LONGEST_WAIT_S, 2.0**tries) if only_errors else 0.0
+    with work.commit(wait_s=wait_s, note=_first_error(made)) as change:
+        for each in made:
+            _note(work, change, goal, each)
+
+
+def _secret(work: Work) -> bytes:
+    secret = work.store.secret(luns.SECRET)
+    if secret is None:
+        with work.commit() as change:
+            secret = change.make_secret(luns.SECRET)
+    return secret
+
+
+def _made(work: Work, backend: LunBackend, goal: Goal, node: str, secret: bytes) -> _Made:
+    clone = luns.new_clone(goal.deployment, goal.side, node, work.context.settings.base_iqn)
+    try:
+        backend.clone(goal.volume, clone.volume)
+        export = backend.export(clone.volume, clone.initiator, luns.chap_of(secret, clone.volume))
+    except DriverError as error:
+        return _Made(node, error=error)
+    return _Made(node, clone, export)
+
+
+def _show_clones(work: Work, more: int) -> None:
+    done = len(work.job.nodes) - len(work.nodes(Outcome.OPEN)) + more
+    work.show(JobPart(work.job.id, "", step=CLONE, note=f"{done} of {len(work.job.nodes)} clones"))
+
+
+def _first_error(made: Iterable[_Made]) -> str:
+    return next((f"{each.node}: {each.error}" for each in made if each.error is not None), "making clones")
+
+
+def _note(work: Work, change: Transaction, goal: Goal, made: _Made) -> None:
+    """Keep what became of a node."""
+    part = replace(work.part(made.node), step=CLONE, since=work.now)
+    node = _node(change, goal.deployment, made.node)
+    if made.clone is not None and made.export is not None:
+        luns.keep_clone(change, made.clone, made.export)
+        _place(change, node, made.clone.volume, work.now)
+        work.note_parts(replace(part, outcome=Outcome.OK, note=""))
+        return
+    part = replace(part, tries=part.tries + 1, note=str(made.error))
+    is_final = made.error is None or made.error.is_permanent or part.tries >= MOST_TRIES
+    if is_final:
+        part = replace(part, outcome=Outcome.FAILED)
+        node_failed(change, node, part.note, work.now)
+    work.note_parts(part)
+
+
+def _node(change: Transaction, deployment: Deployment, name: str) -> DeployedNode:
+    found = change.find(DeployedNode, f"{deployment.id}/{name}")
+    return found or DeployedNode(deployment.id, name)
+
+
+def _place(change: Transaction, node: DeployedNode, volume: str, now: datetime) -> None:
+    if node.state in ("waiting", "failed"):
+        deployments.node_moved(change, node, "place", volume=volume, note="", changed_at=now)
+    else:
+        change.keep(replace(node, volume=volume, note="", changed_at=now))
+
+
+def node_failed(change: Transaction, node: DeployedNode, why: str, now: datetime) -> None:
+    if node.state in ("waiting", "ready"):
+        deployments.node_moved(change, node, "fail", volume="", note=why, changed_at=now)
+
+
+def _finish(work: Work, goal: Goal) -> None:
+    """Every node has its clone or was given up."""
+    failed = [node for node in work.job.nodes if work.part(node).outcome is not Outcome.OK]
+    if len(failed) == len(work.job.nodes):
+        raise GivenUp(f"no node got its clone: {work.part(failed[0]).note or 'there is none'}")
+    note = f"{size_text(goal.pair.size)} on side {luns.SIDES[goal.side]}"
+    event = "finish-partly" if failed else "finish"
+    with work.finish(event, f"{note}; without {', '.join(failed)}" if failed else note) as change:
+        if goal.deployment.state not in PLACED:
+            deployments.moved(change, goal.deployment, "staged", note="")

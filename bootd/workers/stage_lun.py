@@ -1,0 +1,264 @@
+"""STAGE_LUN: an image comes to a side of a LUN pair, and each node gets its clone of it.
+
+Steps: choose a side, clear what nobody needs, write, compare, clone. Each may be done again
+after a kill: the backend takes what is there already as done, and what is half done it makes anew.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from bootd.darkstore.errors import BadImage, DarkStoreAway
+from bootd.darkstore.source import Damaged, ImageSource, NotForLun, open_source
+from bootd.drivers.lun import LunBackend, LunRefused
+from bootd.errors import BootdError
+from bootd.lifecycle import DISK_IMAGE
+from bootd.model import DeployedNode, Deployment, DiskImage, JobPart, Outcome, Reservation
+from bootd.services import deployments, images, luns
+from bootd.services.booking import LIVE
+from bootd.services.images import Verdict
+from bootd.store import Transaction
+from bootd.workers.lunclones import (
+    CLONE,
+    PLACED,
+    Goal,
+    clone_step,
+    deployment_of,
+    goal_of,
+    node_failed,
+    remove_volumes,
+)
+from bootd.workers.work import GivenUp, Work
+
+CLEAR, WRITE, COMPARE = "clear", "write", "compare"  # then CLONE
+SIDE_TAKEN_S = 60.0  # until it is looked again whether a side is free
+_DIGEST, _SIZE, _AGAIN = "sha256", "size", "written_again"  # facts
+
+
+class Unavailable(BootdError):
+    """The image cannot be reached just now."""
+
+    code = "image-unavailable"
+
+
+class StageLun:
+    """See `Handler`."""
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Work], None]]:
+        return {"": _choose, CLEAR: _clear, WRITE: _write, COMPARE: _compare, CLONE: clone_step}
+
+    def fail(self, work: Work, why: str) -> None:
+        _leave(work, "fail", why, begun="fail", unbegun="fail")
+
+    def cancel(self, work: Work, who: str) -> None:
+        _leave(work, "cancel", f"taken back by {who}", begun="abandon", unbegun=_unbegun(work))
+
+
+# -- which side -----------------------------------------------------------------------------
+
+
+def _choose(work: Work) -> None:
+    deployment = deployment_of(work)
+    if deployment.state in PLACED:
+        with work.commit(CLONE, note="making clones"):
+            return
+    work.context.luns()  # a site without a backend changes nothing
+    image = _image(work, deployment)
+    source = _source(work, image)
+    pair = luns.named(work.store, str(deployment.group))
+    if source.size > pair.size:
+        sizes = f"{image.ref} has {source.size:,} octets, the LUNs of {pair.group} {pair.size:,}"
+        raise GivenUp(f"{sizes}: nothing was written")
+    try:
+        with work.commit(CLEAR, note="clearing its side") as change:
+            wanted = replace(deployment, digest=image.identity)
+            _, side = luns.stage(change, wanted, work.now)
+            deployments.moved(change, wanted, "deploy-lun", side=side, note="")
+    except luns.SideTaken as error:
+        with work.commit(wait_s=SIDE_TAKEN_S, note=f"waits: {error}"):
+            pass
+
+
+def _image(work: Work, deployment: Deployment) -> DiskImage:
+    image = work.store.find(DiskImage, str(deployment.image))
+    if image is None:
+        raise GivenUp(f"image {deployment.image} is gone")
+    if image.state in ("damaged", "retired"):
+        raise GivenUp(f"image {image.ref} is {image.state}: {DISK_IMAGE.states[image.state]}")
+    return image
+
+
+def _source(work: Work, image: DiskImage) -> ImageSource:
+    try:
+        return open_source(work.context.tree, image)
+    except DarkStoreAway as error:
+        raise Unavailable(f"image {image.ref} is unavailable: {error}") from error
+    except NotForLun as error:
+        raise GivenUp(str(error)) from error
+    except BadImage as error:
+        raise _damaged(work, image, [mistake.message for mistake in error.mistakes]) from error
+
+
+def _damaged(work: Work, image: DiskImage, problems: Sequence[str]) -> GivenUp:
+    """Note that the image is damaged; return what ends the job."""
+    with work.commit() as change:
+        found = change.find(DiskImage, str(image.ref))
+        if found is not None and "fail-verification" in DISK_IMAGE.events(found.state):
+            change.keep(images.moved_by(found, Verdict(found, tuple(problems)), work.context.clock))
+    return GivenUp(f"image {image.ref} is damaged: {'; '.join(problems)}")
+
+
+# -- its volume -----------------------------------------------------------------------------
+
+
+def _clear(work: Work) -> None:
+    """Remove the clones that nobody needs, and those that an earlier job for this deployment left."""
+    goal, backend = goal_of(work), work.context.luns()
+    stale = [clone.volume for clone in luns.stale_clones(work.store, goal.pair.group)]
+    own = luns.clone_volumes(work.store, goal.deployment)
+    remove_volumes(work, backend, [*stale, *own])
+    is_there = _holds_image(backend, goal)
+    with work.commit(CLONE if is_there else WRITE, note="making clones" if is_there else "") as change:
+        luns.drop_clones(change, [*stale, *own])
+        parts = (work.part(node) for node in work.job.nodes)
+        work.note_parts(*(replace(part, outcome=Outcome.OPEN, tries=0) for part in parts))
+        if is_there:
+            _staged(work, change, goal)
+        elif goal.pair.sides[goal.side].image is not None:
+            _stage_anew(work, change, goal)
+
+
+def _holds_image(backend: LunBackend, goal: Goal) -> bool:
+    """Tell whether the side has the image, by our record and in truth."""
+    side = goal.pair.sides[goal.side]
+    if side.image is None or side.digest != goal.deployment.digest:
+        return False
+    found = [volume for volume in backend.volumes() if volume.name == goal.volume]
+    return bool(found) and found[0].is_whole and found[0].size == goal.pair.size
+
+
+def _stage_anew(work: Work, change: Transaction, goal: Goal) -> None:
+    """The volume went from the backend. Where that side is in use by others, the other one is written."""
+    group = goal.pair.group
+    pair = luns.lost(change, group, goal.side)
+    if pair.sides[goal.side].state != "staging":
+        _, side = luns.stage(change, goal.deployment, work.now)
+        change.keep(replace(goal.deployment, side=side))
+
+
+def _write(work: Work) -> None:
+    goal, backend = goal_of(work), work.context.luns()
+    image = _image(work, goal.deployment)
+    source = _source(work, image)
+    shown = _Shown(work, WRITE, source.size)
+    _create(backend, goal)
+    try:
+        backend.write(goal.volume, source, shown)
+    except LunRefused as error:
+        if isinstance(source.failure, Damaged):
+            raise _damaged(work, image, [source.failure.reason]) from error
+        if source.failure is not None:
+            raise Unavailable(f"image {image.ref} is unavailable: {source.failure}") from error
+        raise
+    with work.commit(COMPARE, note="", facts={_DIGEST: source.digest, _SIZE: source.size}):
+        work.note_parts(shown.done())
+
+
+def _create(backend: LunBackend, goal: Goal) -> None:
+    """Have the volume; one of another size is that of a pair that was removed."""
+    for volume in backend.volumes():
+        if volume.name == goal.volume and volume.size != goal.pair.size:
+            remove_volumes(None, backend, [volume.name])
+    backend.create(goal.volume, goal.pair.size)
+
+
+def _compare(work: Work) -> None:
+    """Read the volume back; what does not match is written once more."""
+    goal = goal_of(work)
+    size = int(work.fact(_SIZE))
+    shown = _Shown(work, COMPARE, size)
+    digest, octets = hashlib.sha256(), 0
+    for chunk in work.context.luns().read(goal.volume):
+        digest.update(chunk[: size - octets])
+        octets = min(size, octets + len(chunk))
+        shown(octets)
+        if octets == size:
+            break
+    if digest.hexdigest() == work.fact(_DIGEST):
+        with work.commit(CLONE, note="making clones") as change:
+            _staged(work, change, goal)
+            work.note_parts(shown.done())
+        return
+    why = f"volume {goal.volume} does not read back as it was written"
+    if work.fact(_AGAIN):
+        raise GivenUp(f"{why}, twice")
+    with work.commit(WRITE, note=f"{why}; written again", facts={_AGAIN: True}):
+        pass
+
+
+def _staged(work: Work, change: Transaction, goal: Goal) -> None:
+    luns.staged(change, goal.pair.group, goal.side, goal.deployment.image, goal.deployment.digest, work.now)
+
+
+class _Shown:
+    """Progress that people see; it renews the lease, and raises `LeaseLost`."""
+
+    def __init__(self, work: Work, step: str, size: int) -> None:
+        self._work, self._began_at = work, work.now
+        self._part = JobPart(work.job.id, "", step=step, since=self._began_at, size=size)
+
+    def __call__(self, octets: int) -> None:
+        seconds = (self._work.now - self._began_at).total_seconds()
+        rate = int(octets / seconds) if seconds > 0 else 0
+        self._part = replace(self._part, octets=octets, rate=rate)
+        self._work.show(self._part)
+
+    def done(self) -> JobPart:
+        return replace(self._part, octets=self._part.size)
+
+
+# -- leaving it -----------------------------------------------------------------------------
+
+
+def _unbegun(work: Work) -> str:
+    """Return what becomes of a deployment whose job is taken back before it did anything."""
+    reservation = work.store.find(Reservation, work.job.reservation or 0)
+    is_wanted = reservation is not None and reservation.state in LIVE
+    return "fail" if is_wanted else "remove"  # else the calendar would make the job anew
+
+
+def _leave(work: Work, ending: str, why: str, *, begun: str, unbegun: str) -> None:
+    """End the job: no clone stays that no node boots, and the side is free unless others need it."""
+    deployment = work.store.find(Deployment, work.job.deployment or 0)
+    volumes = [] if deployment is None else _unplaced_volumes(work, deployment)
+    if volumes:
+        remove_volumes(work, work.context.luns(), volumes)
+    with work.finish(ending, why) as change:
+        luns.drop_clones(change, volumes)
+        _note_left(work, change, deployment, why)
+        if deployment is not None and deployment.state in ("sched", "deploy-lun"):
+            event = begun if deployment.state == "deploy-lun" else unbegun
+            moved = deployments.moved(change, deployment, event, note=why)
+            luns.release(change, moved)
+
+
+def _unplaced_volumes(work: Work, deployment: Deployment) -> list[str]:
+    """Return the clones that go: all of them, or where nodes boot some already, those of the others."""
+    volumes = luns.clone_volumes(work.store, deployment)
+    if deployment.state == "deploy-lun":
+        return volumes
+    kept = {node.volume for node in work.store.deployed_nodes(deployment.id)}
+    return [volume for volume in volumes if volume not in kept] if deployment.state in PLACED else []
+
+
+def _note_left(work: Work, change: Transaction, deployment: Deployment | None, why: str) -> None:
+    """Say of each node that got no clone why; those of a deployment that is given up all lose theirs."""
+    is_begun = deployment is not None and deployment.state not in PLACED
+    for name in work.job.nodes:
+        part = work.part(name)
+        if part.outcome is Outcome.OPEN or (is_begun and part.outcome is Outcome.OK):
+            work.note_parts(replace(part, outcome=Outcome.FAILED, note=part.note or why))
+        node = change.find(DeployedNode, f"{work.job.deployment}/{name}")
+        if node is not None and is_begun:
+            node_failed(change, node, why, work.now)
