@@ -89,6 +89,11 @@ class DhcpPacket:
         return self.giaddr != NO_ADDRESS
 
     @property
+    def has_good_relay(self) -> bool:
+        """False where giaddr is nobody's: loopback, multicast, or of network 0."""
+        return not self.is_relayed or (self.giaddr[0] not in (0, 127) and self.giaddr[0] < 224)
+
+    @property
     def reply_limit(self) -> int:
         """How many octets of UDP payload the client takes in one reply (option 57)."""
         value = self.options.get(MAX_MESSAGE_SIZE, b"")

@@ -1,7 +1,8 @@
 """The replies of a ProxyDHCP and boot server (PXE 2.1 section 2.5): never an address, only a boot file."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from netboot.arch import Firmware
@@ -76,20 +77,46 @@ class PxeAnswer:
     strategy: UefiStrategy = UefiStrategy.BOOT_SERVER
 
 
-def build_reply(question: PxeQuestion, answer: PxeAnswer, server: ServerIdentity) -> bytes:
-    """Return the OFFER (port 67) or ACK (port 4011) to *question*.
+@dataclass(frozen=True, slots=True)
+class BootPart:
+    """What a reply says of booting, whatever else it says."""
 
-    Raises `LocalError` if *answer* names nothing to boot or does not fit a packet.
+    siaddr: bytes = NO_ADDRESS
+    sname: bytes = b""
+    file: bytes = b""
+    options: Mapping[int, bytes] = field(default_factory=dict)
+
+
+def boot_part(question: PxeQuestion, answer: PxeAnswer, server: ServerIdentity) -> BootPart:
+    """Return how *answer* is put to the client that asked *question*.
+
+    Raises `LocalError` if *answer* names nothing to boot.
     """
     _check(answer, server)
-    packet = question.packet
-    is_offer = question.kind == "discover"
-    asks_again = is_offer and _asks_again(question, answer)
+    asks_again = question.kind != "boot-server" and _asks_again(question, answer)
     siaddr = server.address if asks_again else answer.tftp_server
     # While it asks again the ROM takes siaddr for the boot server, so a file offered
     # now would be sought on ourselves.
     has_file = answer.tftp_server == siaddr
     file, sname, file_options = _boot_file(question, answer) if has_file else (b"", b"", {})
+    return BootPart(siaddr, sname, file, _options(question, answer) | file_options)
+
+
+def build_reply(question: PxeQuestion, answer: PxeAnswer, server: ServerIdentity) -> bytes:
+    """Return the OFFER (port 67) or ACK (port 4011) to *question*.
+
+    Raises `LocalError` if *answer* names nothing to boot or does not fit a packet.
+    """
+    part = boot_part(question, answer, server)
+    packet = question.packet
+    is_offer = question.kind == "discover"
+    options = {
+        MESSAGE_TYPE: bytes((MessageType.OFFER if is_offer else MessageType.ACK,)),
+        SERVER_ID: server.address,  # EDK2 drops an offer without it
+        **part.options,
+    }
+    if RELAY_AGENT in packet.options:
+        options[RELAY_AGENT] = packet.options[RELAY_AGENT]
     reply = DhcpPacket(
         op=BOOTREPLY,
         htype=packet.htype,
@@ -99,12 +126,12 @@ def build_reply(question: PxeQuestion, answer: PxeAnswer, server: ServerIdentity
         secs=0,
         flags=BROADCAST_FLAG if is_offer else packet.flags & BROADCAST_FLAG,
         ciaddr=NO_ADDRESS if is_offer else packet.ciaddr,
-        siaddr=siaddr,
+        siaddr=part.siaddr,
         giaddr=packet.giaddr,
         chaddr=packet.chaddr,
-        sname=sname,
-        file=file,
-        options=_options(question, answer, server) | file_options,
+        sname=part.sname,
+        file=part.file,
+        options=options,
     )
     return encode_packet(reply, limit=packet.reply_limit)
 
@@ -135,21 +162,13 @@ def _asks_again(question: PxeQuestion, answer: PxeAnswer) -> bool:
     return _is_uefi_rom(question) and answer.strategy is UefiStrategy.BOOT_SERVER
 
 
-def _options(question: PxeQuestion, answer: PxeAnswer, server: ServerIdentity) -> dict[int, bytes]:
-    is_offer = question.kind == "discover"
-    options = {
-        MESSAGE_TYPE: bytes((MessageType.OFFER if is_offer else MessageType.ACK,)),
-        SERVER_ID: server.address,  # EDK2 drops an offer without it
-        VENDOR_CLASS: question.vendor_class.encode(),
-    }
+def _options(question: PxeQuestion, answer: PxeAnswer) -> dict[int, bytes]:
+    options = {VENDOR_CLASS: question.vendor_class.encode()}
     if question.guid_option is not None:
         options[CLIENT_GUID] = question.guid_option
     vendor = _vendor_options(question, answer)
     if vendor is not None:
         options[VENDOR_SPECIFIC] = vendor
-    relay = question.packet.options.get(RELAY_AGENT)
-    if relay is not None:
-        options[RELAY_AGENT] = relay
     return options
 
 

@@ -36,7 +36,7 @@ USE_BOOT_FILE = 8  # bit 3 of DISCOVERY_CONTROL: no prompt, no menu, no discover
 BOOTSTRAP = 0  # boot item type of a request that names none (PXE 2.1 section 2.4.4)
 
 VendorClass = Literal["PXEClient", "HTTPClient"]
-Kind = Literal["discover", "boot-server"]
+Kind = Literal["discover", "boot-server", "lease"]  # lease: asked of a server that gives addresses too
 
 # The boot ROM claims to be an x86 BIOS; only its address tells.
 RASPBERRY_PI_OUIS = frozenset(
@@ -50,6 +50,7 @@ _STAGES = {b"iPXE": Stage.IPXE, b"gPXE": Stage.GPXE}
 _ANSWERED: Mapping[Kind, frozenset[int]] = {
     "discover": frozenset((MessageType.DISCOVER,)),
     "boot-server": frozenset((MessageType.REQUEST, MessageType.INFORM)),
+    "lease": frozenset((MessageType.DISCOVER, MessageType.REQUEST, MessageType.INFORM)),
 }
 _UNANSWERED: Mapping[Kind, Mapping[int, str]] = {
     "discover": {
@@ -63,6 +64,7 @@ _UNANSWERED: Mapping[Kind, Mapping[int, str]] = {
         MessageType.DECLINE: "decline-on-4011",
         MessageType.RELEASE: "release-on-4011",
     },
+    "lease": {},
 }
 
 
@@ -91,13 +93,17 @@ def classify(
     port: int,
     received_at: datetime,
     boot_items: Collection[int] = (BOOTSTRAP,),
+    gives_addresses: bool = False,
 ) -> PxeQuestion | Ignore:
     """Return the boot question *packet*, received on *port*, asks.
 
-    *boot_items* are the boot server types we serve. Raises `WireError` for options 43
-    and 175 that do not hold together.
+    *boot_items* are the boot server types we serve. Who *gives_addresses* is asked for the
+    boot file in REQUEST and INFORM as well. Raises `WireError` for options 43 and 175 that do
+    not hold together.
     """
-    kind: Kind = "boot-server" if port == BOOT_SERVER_PORT else "discover"
+    kind: Kind = "lease" if gives_addresses else "discover"
+    if port == BOOT_SERVER_PORT:
+        kind = "boot-server"
     vendor_class = _vendor_class(packet.options.get(VENDOR_CLASS, b""))
     refusal = _refusal(packet, vendor_class, kind)
     if refusal is not None or vendor_class is None:
@@ -163,7 +169,7 @@ def _refusal(packet: DhcpPacket, vendor_class: VendorClass | None, kind: Kind) -
         return "no-message-type"
     if vendor_class is None:
         return "not-pxe"
-    if packet.is_relayed and (packet.giaddr[0] in (0, 127) or packet.giaddr[0] >= 224):
+    if not packet.has_good_relay:
         return "bad-relay-address"
     if packet.message_type in _ANSWERED[kind]:
         return None
