@@ -397,6 +397,7 @@ class Daemon:
         while True:
             try:
                 await self._refresh()
+                self._trouble("slot-programs", await self._upkeep.make_slot_helpers(self._snapshot))
             except Exception as error:  # noqa: BLE001 - looking after things must not end the answers
                 self._emit(InternalError(where="refresh", text=repr(error)))
             await asyncio.sleep(_LOOK_EVERY_S)

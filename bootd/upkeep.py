@@ -1,20 +1,25 @@
-"""What changes without a commit: loaders, files of memory images, templates, the helper for UEFI disks."""
+"""What changes without a commit: loaders, files of memory images, templates, our own boot programs."""
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bootd.boot.files import Refused, Served
+from bootd.boot.places import grub_disk, slot_helper
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Policy, Snapshot
 from bootd.config import DEFAULT_LOADERS, Config
 from bootd.errors import BootdError
-from bootd.imagebuild import efilocal
+from bootd.imagebuild import efilocal, slotboot
+from bootd.model import Role
+from bootd.model.places import STANDARD_SCHEME
 from bootd.services.filescan import FileIndex, Root
 from bootd.telemetry import Problems
-from netboot.arch import BY_NAME
+from netboot.arch import BY_NAME, Firmware
 
 HELPER = f"loaders/{efilocal.NAME}"  # as named under /files/
+_SLOT_FIRMWARE = (Firmware.BIOS, Firmware.UEFI)
 _COUNTED_ON = ("x86-bios", "x64-uefi")  # nearly every site has them: their loaders are missed at once
 
 
@@ -114,6 +119,30 @@ class Upkeep:
             return f"UEFI machines reach their own disk only after a minute: {error}"
         return ""
 
+    async def make_slot_helpers(self, snapshot: Snapshot) -> str:
+        """Build the programs that start slots and are not there; return what is wrong, or "".
+
+        One at a time, so that a daemon that stops waits for one at most. A site without mesh
+        nodes needs none.
+        """
+        wanted = wanted_slots(snapshot)
+        said = [await self._make_slot_helpers(firmware, wanted) for firmware in _SLOT_FIRMWARE]
+        wrong = "; ".join(each for each in said if each)
+        return f"mesh nodes start the default of their disk instead of their slot: {wrong}" if wrong else ""
+
+    async def _make_slot_helpers(self, firmware: Firmware, wanted: Iterable[tuple[str, int]]) -> str:
+        files = self._config.data_dir / "files"
+        paths = {each: files / slot_helper(firmware, *each) for each in wanted}
+        missing = {each: path for each, path in paths.items() if not path.exists()}
+        for (disk, slot), path in missing.items():
+            try:
+                await asyncio.to_thread(slotboot.build, path, firmware, disk, slot)
+            except (BootdError, OSError) as error:
+                return str(error)
+        if missing:
+            await self._files.refresh()
+        return ""
+
     def _is_counted_on(self, architecture: str) -> bool:
         return (
             architecture in _COUNTED_ON or self._config.values[f"loaders.{architecture}"].source != "default"
@@ -134,6 +163,16 @@ class Upkeep:
             self._problems.found(topic, text)
         else:
             self._problems.cleared(topic)
+
+
+def wanted_slots(snapshot: Snapshot) -> list[tuple[str, int]]:
+    """Return the slots that machines may be told to boot, as GRUB's disk and partition number."""
+    wanted = {
+        (grub_disk(place.device), place.slot) for place in snapshot.places.values() if place.slot is not None
+    }
+    if any(host.role is Role.MESH for host in snapshot.hosts.values()):
+        wanted |= {(grub_disk(STANDARD_SCHEME.device(n)), n) for n in STANDARD_SCHEME.numbers}
+    return sorted(wanted)
 
 
 def _time_of(path: Path) -> int:

@@ -1,17 +1,18 @@
 """A recipe becomes an image, the same bytes every time; what is missing is named with the way out."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from bootd.imagebuild import BadRecipe, BuildFailed, efilocal, recipe
+from bootd.imagebuild import BadRecipe, BuildFailed, efilocal, recipe, slotboot
 from bootd.imagebuild import build as build_image
 from bootd.imagebuild.debian import Packages
 from bootd.imagebuild.image import contents
 from bootd.imagebuild.kernel import PACKAGE, Kernel
 from bootd.resources import share
+from netboot.arch import Firmware
 
 RECIPE = """\
 [image]
@@ -206,3 +207,38 @@ def test_missing_grub_tools_are_named_with_the_packages(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuildFailed, match="apt-get install grub-common grub-efi-amd64-bin"):
         efilocal.build(tmp_path / "x.efi")
+
+
+@pytest.mark.parametrize(
+    ("firmware", "magic"),
+    [(Firmware.BIOS, b"\xb2\x7f\xea\x00\x82"), (Firmware.UEFI, b"MZ")],
+    ids=["bios", "uefi"],
+)
+def test_slot_programs_are_the_same_every_time(tmp_path: Path, firmware: Firmware, magic: bytes) -> None:
+    paths = [slotboot.build(tmp_path / name, firmware, "hd0", 7) for name in ("a", "b")]
+    one, two = (path.read_bytes() for path in paths)
+    assert one == two
+    assert one.startswith(magic)
+    assert one != slotboot.build(tmp_path / "c", firmware, "hd0", 8).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("make", [slotboot.pc_config, slotboot.efi_config])
+def test_slot_program_tries_the_slot_before_the_disks_own_default(make: Callable[[str, int], str]) -> None:
+    text = make("hd1", 12)
+    assert "hd1,12" in text or "hd1,msdos12" in text
+    assert text.index("set root=hd1") < text.index("the default of the disk itself")
+    assert text.count("if ") == text.count("fi\n")
+    assert "&&" not in text  # GRUB 2.06: syntax error
+
+
+@pytest.mark.parametrize(
+    ("firmware", "package"), [(Firmware.BIOS, "grub-pc-bin"), (Firmware.UEFI, "grub-efi-amd64-bin")]
+)
+def test_what_slot_programs_are_made_of_is_named_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, firmware: Firmware, package: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildFailed, match=f"apt-get install grub-common {package}"):
+        slotboot.build(tmp_path / "x", firmware, "hd0", 7)
+    assert list(tmp_path.iterdir()) == []
