@@ -284,10 +284,10 @@ def chap_of(secret: bytes, volume: str) -> Chap:
     """Return how a node logs in to its clone; *secret* is the site's `SECRET`.
 
     The user is the volume: targets know a user by one secret, and a node has two clones while
-    its next one is made ready.
+    its next one is made ready. No secret begins with "-", which would be an option in a boot script.
     """
     digest = hmac.new(secret, volume.encode(), hashlib.sha256).digest()
-    return Chap(volume, base64.urlsafe_b64encode(digest)[:_SECRET_LENGTH].decode())
+    return Chap(volume, base64.b64encode(digest, altchars=b"._")[:_SECRET_LENGTH].decode())
 
 
 def initiator(base_iqn: str, node: str) -> str:
@@ -332,8 +332,17 @@ def clone_volumes(reads: Reads, deployment: Deployment) -> list[str]:
 
 
 def stale_clones(reads: Reads, group: str) -> list[LunClone]:
-    """Return the clones of a pair that nobody needs, but for those that an END job is about to remove."""
+    """Return the clones of a pair that nobody needs, but for those that an END job is about to remove.
+
+    A deployment that was flipped by hand keeps its clones of the other side until that is written.
+    """
+    pair = named(reads, group)
     leaving = [job.reservation for job in reads.jobs(states=OPEN, kind=JobKind.END) if job.reservation]
     keeping = [*users(reads, group), *(each for number in leaving for each in reads.deployments_of(number))]
-    needed = {volume for each in keeping for volume in clone_volumes(reads, each)}
-    return [clone for clone in reads.clones(group) if clone.volume not in needed]
+    side_of = {volume: each.side for each in keeping for volume in clone_volumes(reads, each)}
+    return [
+        clone
+        for clone in reads.clones(group)
+        if clone.volume not in side_of
+        or (clone.side != side_of[clone.volume] and pair.sides[clone.side].state == "staging")
+    ]
