@@ -10,6 +10,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.reservations_calendar import export, import_
+from bootd.cli.reservations_places import deployment_plain, plan_plain, tell_deployment, tell_plan
 from bootd.cli.tables import print_table
 from bootd.cli.zone import server_zone
 from bootd.clock import utc_now
@@ -19,6 +20,7 @@ from bootd.model import Reservation
 from bootd.services import nodeset
 from bootd.services import reservations as service
 from bootd.services.booking import Draft
+from bootd.services.deployments import node_states
 from bootd.services.notify import poke
 
 if TYPE_CHECKING:
@@ -94,10 +96,11 @@ def add(
         made = service.add(store, site.actor, wish, clock=utc_now, zone=zone, dry_run=dry_run)
     poke(site.data_dir)
     if as_json:
-        print_json([plain(each) for each in made])
+        print_json([plain(each.reservation) | plan_plain(each.plan) for each in made])
         return
     for each in made:
-        click.echo(f"{'would book' if dry_run else 'booked'} {_line(each, zone)}")
+        click.echo(f"{'would book' if dry_run else 'booked'} {_line(each.reservation, zone)}")
+        tell_plan(each.plan)
     if not images:
         click.echo("without an image: the machines boot what they are told to boot")
 
@@ -177,14 +180,16 @@ def plain(each: Reservation) -> dict[str, Any]:
 @_json
 @pass_site
 def show(site: Site, number: int, as_json: bool) -> None:
-    """Show a reservation, and what was done to it."""
+    """Show a reservation: where its images go and how far they are, and what was done to it."""
     zone = server_zone()
     with site.read_store() as store:
         found = service.find(store, number)
         done = service.history(store, number)
+        placed = [(each, node_states(store, each)) for each in store.deployments_of(number)]
     if as_json:
         history = [{"at": e.at, "actor": e.actor, "what": e.what, "action": e.action} for e in done]
-        print_json(plain(found) | {"history": history})
+        images = [deployment_plain(each, states) for each, states in placed]
+        print_json(plain(found) | {"deployments": images, "history": history})
         return
     click.echo(f"reservation {found.id}  {found.state}")
     rows = {
@@ -199,6 +204,8 @@ def show(site: Site, number: int, as_json: bool) -> None:
     for label, text in rows.items():
         if text:
             click.echo(f"  {label:<8} {text}")
+    for each, states in placed:
+        tell_deployment(each, states, zone)
     for entry in done:
         click.echo(f"  {show_instant(entry.at, zone)}  {entry.what or entry.action} by {entry.actor}")
 
@@ -289,11 +296,17 @@ def cancel(site: Site, numbers: tuple[int, ...], series: bool, dry_run: bool, as
 def _told(site: Site, changes: "Sequence[Moved]", done: str, verb: str, dry_run: bool, as_json: bool) -> None:
     poke(site.data_dir)
     if as_json:
-        print_json([{"before": plain(each.before), "after": plain(each.after)} for each in changes])
+        print_json(
+            [
+                {"before": plain(each.before), "after": plain(each.after)} | plan_plain(each.plan)
+                for each in changes
+            ]
+        )
         return
     zone = server_zone()
     for each in changes:
         click.echo(f"{f'would {verb}' if dry_run else done} {_line(each.after, zone)}")
+        tell_plan(each.plan)
 
 
 @reservations.command("next-free", epilog=_TIMES + suggest.NODESET_HELP)

@@ -9,6 +9,7 @@ import click
 
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
+from bootd.cli.reservations_places import tell_plan
 from bootd.cli.zone import server_zone
 from bootd.clock import utc_now
 from bootd.errors import Refused
@@ -93,7 +94,7 @@ def _read(file: Path) -> str:
 
 def _plain(done: "Imported") -> dict[str, Any]:
     return {
-        "added": [each.id for each in done.added],
+        "added": [made.reservation.id for made in done.added],
         "changed": [each.after.id for each in done.changed],
         "cancelled": [each.after.id for each in done.cancelled],
         "unchanged": done.unchanged,
@@ -114,12 +115,13 @@ def _tell(done: "Imported", dry_run: bool) -> None:
         click.echo(told, err=True)
         return
     changed = [
-        *((each, "added") for each in done.added),
-        *((moved.after, "changed") for moved in done.changed),
-        *((moved.after, "cancelled") for moved in done.cancelled),
+        *((made.reservation, made.plan, "added") for made in done.added),
+        *((moved.after, moved.plan, "changed") for moved in done.changed),
+        *((moved.after, moved.plan, "cancelled") for moved in done.cancelled),
     ]
-    for each, what in changed:
+    for each, plan, what in changed:
         click.echo(f"{what} reservation {each.id} of {each.project}: {nodeset.fold(each.nodes)}")
+        tell_plan(plan)
     would = "would be " if dry_run else ""
     click.echo(
         f"{would}added {len(done.added)}, changed {len(done.changed)}, cancelled {len(done.cancelled)}; "

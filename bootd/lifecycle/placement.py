@@ -119,10 +119,12 @@ def _needed(nodes: Sequence[str], needs: Collection[Need]) -> dict[int, str]:
 
 def _promised(nodes: Sequence[str], needs: Iterable[Need]) -> set[int]:
     """Return the slots in which other bookings of the same image have it on all of *nodes*."""
-    there: dict[int, set[str]] = {}
+    wanted = frozenset(nodes)
+    missing: dict[int, frozenset[str]] = {}
     for need in needs:
-        there.setdefault(need.number, set()).update(need.nodes)
-    return {number for number, names in there.items() if names.issuperset(nodes)}
+        if still := missing.get(need.number, wanted):
+            missing[need.number] = still - need.nodes
+    return {number for number, nodes_left in missing.items() if not nodes_left}
 
 
 def _cost(row: Standing, nodes: int, *, is_promised: bool) -> tuple[int, int, datetime]:

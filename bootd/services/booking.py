@@ -11,6 +11,7 @@ from bootd.formats.instants import show_instant, show_span
 from bootd.lifecycle import DISK_IMAGE
 from bootd.model import Booked, DiskImage, Host, ImageRef, Project, Reservation, Role, parse_image_ref
 from bootd.services import nodeset, projects
+from bootd.services.deployments import Plan, Planner
 from bootd.services.freetime import peak
 from bootd.store import Reads
 
@@ -59,6 +60,7 @@ class Desk:
     ) -> None:
         self._reads, self._now, self._zone = reads, now, zone
         self._besides = frozenset(besides)
+        self._places = Planner(reads, now=now, zone=zone, besides=self._besides)
         self._planned: dict[str, list[Reservation]] = {}  # by node
         self._planned_of: dict[str, list[Reservation]] = {}  # by project
 
@@ -76,6 +78,7 @@ class Desk:
         images = [booked for booked in pinned if booked is not None]
         if len(images) == len(pinned):
             reasons += uncovered(hosts, images)
+        self._places.know(hosts)
         return Resolved(project, hosts, images, note, reasons)
 
     def objections(self, wanted: Reservation, project: Project | None, *, begun: bool = False) -> list[str]:
@@ -95,8 +98,13 @@ class Desk:
             reasons += self._over_limits(wanted, project)
         return reasons
 
-    def plan(self, wanted: Reservation) -> None:
-        """Hold what comes later against *wanted* too."""
+    def place(self, wanted: Reservation) -> Plan:
+        """Return where the images of *wanted* go, or why they cannot go anywhere."""
+        return self._places.plan(wanted)
+
+    def plan(self, wanted: Reservation, places: Plan) -> None:
+        """Hold what comes later against *wanted* and its *places* too."""
+        self._places.remember(wanted, places)
         for node in wanted.nodes:
             self._planned.setdefault(node, []).append(wanted)
         self._planned_of.setdefault(wanted.project, []).append(wanted)

@@ -1,7 +1,6 @@
 """Reservations as a calendar, and a calendar kept by hand as reservations."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -13,9 +12,10 @@ from bootd.formats.bookingtext import Fields
 from bootd.formats.ical import Event, Unread
 from bootd.lifecycle import RESERVATION
 from bootd.model import Booked, Project, Reservation
-from bootd.services import nodeset
+from bootd.services import deployments, nodeset
 from bootd.services.booking import LIVE, Desk, Draft
-from bootd.services.reservations import Moved, changing, keep_all, taken_back
+from bootd.services.deployments import NO_PLAN, Plan
+from bootd.services.reservations import Made, Moved, changing, keep_all, keep_taken_back, taken_back
 from bootd.store import Reads, Store, Transaction
 
 HORIZON = timedelta(days=366)  # recurring events are booked so far ahead
@@ -26,7 +26,7 @@ UNMATCHED = "neither its summary nor project: and nodes: lines of its descriptio
 class Imported:
     """What an import did, or would do; with *problems* and no leave for a part of it nothing was done."""
 
-    added: list[Reservation] = field(default_factory=list)
+    added: list[Made] = field(default_factory=list)
     changed: list[Moved] = field(default_factory=list)
     cancelled: list[Moved] = field(default_factory=list)
     unchanged: int = 0
@@ -46,18 +46,13 @@ class Rules:
     partial: bool = False  # take what can be taken
 
 
-def export(reads: Reads, reservations: Sequence[Reservation], name: str = "bootd") -> str:
+def export(
+    reads: Reads, reservations: Sequence[Reservation], name: str = "bootd", *, look_again_min: int = 0
+) -> str:
     """Return *reservations* as a calendar; each change of one raises its SEQUENCE."""
-    entries = reads.journal(limit=1_000_000, kinds=("reservation",))
-    changes = Counter(entry.key for entry in entries)
-    newest = {entry.key: entry.at for entry in reversed(entries)}
-    return ical.format_events(
-        (
-            _event(each, max(0, changes[str(each.id)] - 1), newest.get(str(each.id), each.created_at))
-            for each in reservations
-        ),
-        name,
-    )
+    changed = reads.times_changed("reservation")
+    events = (_event(each, *changed.get(str(each.id), (1, each.created_at))) for each in reservations)
+    return ical.format_events(events, name, look_again_min=look_again_min)
 
 
 def uid_of(reservation: Reservation) -> str:
@@ -66,7 +61,7 @@ def uid_of(reservation: Reservation) -> str:
     return reservation.uid or f"reservation-{reservation.id}-{made}@bootd"
 
 
-def _event(reservation: Reservation, sequence: int, stamp_at: datetime) -> Event:
+def _event(reservation: Reservation, times_changed: int, changed_at: datetime) -> Event:
     images = [f"{b.role}:{b.image}" if b.role else str(b.image) for b in reservation.images]
     fields = Fields(reservation.project, nodeset.fold(reservation.nodes), tuple(images), reservation.note)
     return Event(
@@ -77,8 +72,8 @@ def _event(reservation: Reservation, sequence: int, stamp_at: datetime) -> Event
         description=bookingtext.description_of(fields),
         cancelled=reservation.state in ("cancelled", "failed"),
         categories=(reservation.project,),
-        sequence=sequence,
-        stamp_at=stamp_at,
+        sequence=times_changed - 1,
+        stamp_at=changed_at,
     )
 
 
@@ -118,6 +113,16 @@ class _Candidate:
     wanted: Reservation
     project: Project | None
 
+    @property
+    def is_shorter(self) -> bool:
+        """Whether it only gives time back: its places are not to be judged."""
+        held, wanted = self.held, self.wanted
+        return (
+            held is not None
+            and wanted.ends_at < held.ends_at
+            and replace(wanted, ends_at=held.ends_at) == held
+        )
+
 
 class _Plan:
     """Works out what the events of one calendar change."""
@@ -129,6 +134,7 @@ class _Plan:
         self._held = {uid_of(each): each for each in every}
         self._series = {each.uid.partition("#")[0]: each.series for each in every if each.uid and each.series}
         self._candidates: list[_Candidate] = []
+        self._places: dict[int, Plan] = {}  # by the identity of the candidate
         self.done = Imported()
 
     def take(self, event: Event) -> None:
@@ -197,22 +203,26 @@ class _Plan:
     def _fits(self, desk: Desk, candidate: _Candidate) -> bool:
         begun = candidate.held is not None and candidate.held.starts_at == candidate.wanted.starts_at
         reasons = desk.objections(candidate.wanted, candidate.project, begun=begun)
-        if reasons:
-            self._problem(candidate.event, reasons)
+        places = NO_PLAN if candidate.is_shorter else desk.place(candidate.wanted)
+        if reasons or places.reasons:
+            self._problem(candidate.event, [*reasons, *places.reasons])
             return False
-        desk.plan(candidate.wanted)
+        desk.plan(candidate.wanted, places)
+        self._places[id(candidate)] = places
         return True
 
     def write(self, change: Transaction) -> None:
         for moved in self.done.cancelled:
-            change.keep(moved.after)
-        fresh: dict[str, list[Reservation]] = {}
+            keep_taken_back(change, moved)
+        fresh: dict[str, list[Made]] = {}
         for each in self._candidates:
+            places = self._places[id(each)]
             if each.held is None:
-                fresh.setdefault(each.event.series, []).append(each.wanted)
+                fresh.setdefault(each.event.series, []).append(Made(each.wanted, places))
             else:
                 change.keep(each.wanted)
-                self.done.changed.append(Moved(each.held, each.wanted))
+                places = deployments.keep(change, each.wanted, places)
+                self.done.changed.append(Moved(each.held, each.wanted, places))
         for series, wanted in fresh.items():
             self.done.added += keep_all(change, wanted, is_series=bool(series))
 

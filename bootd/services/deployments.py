@@ -44,6 +44,9 @@ class Plan:
     gone: tuple[Deployment, ...] = ()  # those of an earlier plan that this one does without
 
 
+NO_PLAN = Plan()
+
+
 def plan(reads: Reads, reservation: Reservation, *, now: datetime) -> Plan:
     """Return where the images of *reservation* go; nothing is written."""
     return Planner(reads, now=now).plan(reservation)
@@ -60,7 +63,7 @@ def book(change: Transaction, reservation: Reservation, *, now: datetime) -> Pla
 def ensure(change: Transaction, reservation: Reservation, now: datetime) -> Plan:
     """Give a booking of an older database its deployments; where that cannot be, the reasons."""
     if not reservation.images or change.deployments_of(reservation.id):
-        return Plan()
+        return NO_PLAN
     found = plan(change, reservation, now=now)
     return found if found.reasons else keep(change, reservation, found)
 
@@ -90,6 +93,16 @@ def is_under_way(reads: Reads, deployment: Deployment) -> bool:
         return True
     jobs = reads.jobs(reservation=deployment.reservation, deployment=deployment.id, states=_OPEN, limit=1)
     return bool(jobs)
+
+
+def node_states(reads: Reads, deployment: Deployment) -> dict[str, list[DeployedNode]]:
+    """Return the nodes of a deployment by their state, those that work has not begun on too."""
+    known = {node.node: node for node in reads.deployed_nodes(deployment.id)}
+    found: dict[str, list[DeployedNode]] = {}
+    for name in deployment.nodes:
+        node = known.get(name) or DeployedNode(deployment.id, name)
+        found.setdefault(node.state, []).append(node)
+    return {state: found[state] for state in NODE.states if state in found}
 
 
 def moved(change: Transaction, deployment: Deployment, event: str, **fields: Any) -> Deployment:
@@ -145,6 +158,7 @@ class Planner:
         self._standings: dict[tuple[tuple[str, ...], str], list[Standing]] = {}
         self._needs: dict[tuple[str, ...], list[Need]] = {}
         self._planned: list[tuple[Reservation, Deployment]] = []
+        self._planned_needs: list[Need] = []
 
     @cached_property
     def _schemes(self) -> Schemes:
@@ -160,7 +174,11 @@ class Planner:
 
     def remember(self, reservation: Reservation, found: Plan) -> None:
         """Plan what comes later beside this too."""
-        self._planned += [(reservation, deployment) for deployment in found.deployments]
+        for each in found.deployments:
+            self._planned.append((reservation, each))
+            if each.slot is not None:
+                nodes = frozenset(each.nodes)
+                self._planned_needs.append(Need(reservation.id, each.slot, nodes, each.digest, each.image))
 
     def plan(self, wanted: Reservation) -> Plan:
         """Return where the images of *wanted* go; of one that is kept, what becomes of its deployments."""
@@ -297,18 +315,13 @@ class Planner:
             self._needs[nodes] = self._reads.slot_needs(nodes)
         aside = self._besides | {wanted.id} - {0}
         stored = [need for need in self._needs[nodes] if need.reservation not in aside]
-        planned = [
-            Need(reservation.id, each.slot, frozenset(each.nodes), each.digest, each.image)
-            for reservation, each in self._planned
-            if each.slot is not None
-        ]
-        return stored + planned
+        return stored + self._planned_needs
 
     def _slot_note(self, cost: Placement, nodes: Sequence[str]) -> str:
         place_of = f"slot {cost.number} on {nodeset.fold(nodes)}"
         if not cost.copy_to:
             return f"{place_of}: holds it already, nothing is copied"
-        copied = nodeset.fold(cost.copy_to) if len(cost.copy_to) < len(nodes) else "all of them"
+        copied = f"to {nodeset.fold(cost.copy_to)}" if len(cost.copy_to) < len(nodes) else "there"
         there = sorted(set(nodes) - set(cost.copy_to))
         held = f", {nodeset.fold(there)} {_hold(there)} it already" if there else ""
         used: dict[str, datetime | None] = {}
@@ -316,7 +329,7 @@ class Planner:
             last = [at for at in (used.get(str(slot.image)), slot.last_used_at) if at is not None]
             used[str(slot.image)] = max(last, default=None)
         evicted = ", ".join(f"{image} ({self._used_text(at)})" for image, at in sorted(used.items()))
-        return f"{place_of}: copied to {copied}{held}" + (f"; takes the place of {evicted}" if used else "")
+        return f"{place_of}: copied {copied}{held}" + (f"; takes the place of {evicted}" if used else "")
 
     def _used_text(self, at: datetime | None) -> str:
         if at is None:

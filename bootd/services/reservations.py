@@ -10,8 +10,9 @@ from bootd.errors import BadValue, BootdError, CannotBook, NotFound, Refused
 from bootd.formats.instants import at_wall, show_span
 from bootd.lifecycle import RESERVATION
 from bootd.model import Reservation
-from bootd.services import nodeset, projects
+from bootd.services import deployments, nodeset, projects
 from bootd.services.booking import LIVE, Desk, Draft, Resolved, lost_images, uncovered, whole_seconds
+from bootd.services.deployments import NO_PLAN, Plan
 from bootd.services.freetime import first_common
 from bootd.store import JournalEntry, Reads, Store, Transaction
 
@@ -42,11 +43,20 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """A new reservation, and where its images go."""
+
+    reservation: Reservation
+    plan: Plan = NO_PLAN
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """A reservation as it was and as it is."""
 
     before: Reservation
     after: Reservation
+    plan: Plan = NO_PLAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ def changing(store: Store, actor: str, what: str, *, dry_run: bool) -> Iterator[
 
 def add(
     store: Store, actor: str, wish: Wish, *, clock: Clock, zone: tzinfo = UTC, dry_run: bool = False
-) -> list[Reservation]:
+) -> list[Made]:
     """Book what is asked for, every date of it or none; raises `CannotBook` with every reason."""
     with changing(store, actor, "reservations add", dry_run=dry_run) as change:
         now = clock()
@@ -85,26 +95,34 @@ def add(
         reasons = list(found.reasons)
         dates, unreal = _dates(wish)
         reasons += unreal
-        drafts = [_reservation(wish.draft.project, found, *span, now, actor) for span in dates]
-        for draft in drafts:
+        drafts: list[Made] = []
+        homeless: set[str] = set()  # why images have no place: often the same on every date, told once
+        for span in dates:
+            draft = _reservation(wish.draft.project, found, *span, now, actor)
+            places = NO_PLAN if found.reasons else desk.place(draft)
             told = desk.objections(draft, found.project)
+            told += [each for each in places.reasons if each not in homeless]
+            homeless.update(places.reasons)
             when = f"{show_span(draft.starts_at, draft.ends_at, zone)}: " if wish.repeat else ""
             reasons += [f"{when}{reason}" for reason in told]
-            desk.plan(draft)
+            desk.plan(draft, places)
+            drafts.append(Made(draft, places))
         if reasons:
             raise CannotBook(f"cannot book for {wish.draft.project}", reasons)
         made = keep_all(change, drafts, is_series=wish.repeat is not None)
     return made
 
 
-def keep_all(change: Transaction, drafts: Iterable[Reservation], *, is_series: bool) -> list[Reservation]:
+def keep_all(change: Transaction, drafts: Iterable[Made], *, is_series: bool) -> list[Made]:
     """Write new reservations with ids of their own, and one series id where they are one."""
-    made: list[Reservation] = []
+    made: list[Made] = []
     for draft in drafts:
         number = change.next_reservation_id()
-        series = draft.series or (f"s{made[0].id if made else number}" if is_series else "")
-        made.append(replace(draft, id=number, series=series))
-        change.keep(made[-1])
+        first = made[0].reservation.id if made else number
+        series = draft.reservation.series or (f"s{first}" if is_series else "")
+        kept = replace(draft.reservation, id=number, series=series)
+        change.keep(kept)
+        made.append(Made(kept, deployments.keep(change, kept, draft.plan)))
     return made
 
 
@@ -201,9 +219,10 @@ def move(
             except BootdError as error:
                 reasons.append(str(error))
         after = replace(before, starts_at=start, ends_at=end, nodes=names, state=state)
-        _check_again(change, after, reasons, now=clock(), zone=zone)
+        places = _check_again(change, after, reasons, now=clock(), zone=zone)
         change.keep(after)
-    return Moved(before, after)
+        places = deployments.keep(change, after, places)
+    return Moved(before, after, places)
 
 
 def extend(
@@ -224,13 +243,15 @@ def extend(
         before = find(change, number)
         state = RESERVATION.after(before.state, "extend")
         after = replace(before, ends_at=whole_seconds(ends_at), state=state)
+        places = NO_PLAN
         if after.ends_at > before.ends_at:
-            _check_again(change, after, [], now=clock(), zone=zone, begun=True)
+            places = _check_again(change, after, [], now=clock(), zone=zone, begun=True)
         else:  # giving back needs nobody's leave, nor a project that may book
             told = Desk(change, now=clock(), zone=zone, besides=[number])
             _refuse(after, told.objections(after, None, begun=True))
         change.keep(after)
-    return Moved(before, after)
+        places = deployments.keep(change, after, places)
+    return Moved(before, after, places)
 
 
 def _check_again(
@@ -241,8 +262,8 @@ def _check_again(
     now: datetime,
     zone: tzinfo,
     begun: bool = False,
-) -> None:
-    """Hold a changed booking against everything; *reasons* are known already."""
+) -> Plan:
+    """Hold a changed booking against everything and return its places; *reasons* are known already."""
     desk = Desk(change, now=now, zone=zone, besides=[wanted.id])
     hosts = [host for name in wanted.nodes if (host := change.host(name)) is not None]
     gone = set(wanted.nodes) - {host.name for host in hosts}
@@ -253,7 +274,10 @@ def _check_again(
     except Refused as error:
         reasons.append(str(error))
         project = None
-    _refuse(wanted, [*reasons, *desk.objections(wanted, project, begun=begun)])
+    reasons += desk.objections(wanted, project, begun=begun)
+    places = desk.place(wanted)
+    _refuse(wanted, list(dict.fromkeys([*reasons, *places.reasons])))
+    return places
 
 
 def _refuse(wanted: Reservation, reasons: Sequence[str]) -> None:
@@ -278,13 +302,20 @@ def cancel(
             chosen = ahead | alone or chosen
         gone = [Moved(each, taken_back(each)) for each in chosen.values()]
         for moved in gone:
-            change.keep(moved.after)
+            keep_taken_back(change, moved)
     return gone
 
 
 def taken_back(reservation: Reservation) -> Reservation:
     """Return it cancelled; raises `IllegalMove`."""
     return replace(reservation, state=RESERVATION.after(reservation.state, "cancel"))
+
+
+def keep_taken_back(change: Transaction, moved: Moved) -> None:
+    """Write that a reservation was cancelled; the places of one that runs are given up at its end."""
+    change.keep(moved.after)
+    if moved.before.state == RESERVATION.first:
+        deployments.release(change, moved.after)
 
 
 def next_free(reads: Reads, nodes: str, hours: float, after: datetime, *, count: int | None = None) -> Free:
@@ -317,18 +348,14 @@ def select(
     reads: Reads, *, project: str | None = None, nodes: str | None = None, over: bool = False
 ) -> list[Reservation]:
     """Return the reservations by their start: those that hold nodes, with *over* the others too."""
-    names = {host.name for host in nodeset.parse(nodes, reads.hosts())} if nodes else None
-    found = [
-        each
-        for each in reads.every(Reservation)
-        if (over or each.state in LIVE)
-        and project in (None, each.project)
-        and (names is None or names.intersection(each.nodes))
-    ]
-    return sorted(found, key=lambda each: (each.starts_at, each.id))
+    states = tuple(RESERVATION.states) if over else LIVE
+    found = reads.reservations_in(states, project=project)
+    if nodes is None:
+        return found
+    names = {host.name for host in nodeset.parse(nodes, reads.hosts())}
+    return [each for each in found if not names.isdisjoint(each.nodes)]
 
 
 def history(reads: Reads, number: int) -> list[JournalEntry]:
     """Return what was done to a reservation, oldest first."""
-    entries = reads.journal(limit=1_000_000, kinds=("reservation",))
-    return [entry for entry in reversed(entries) if entry.key == str(number)]
+    return reads.entries_about("reservation", [str(number)])

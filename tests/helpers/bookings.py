@@ -74,4 +74,4 @@ def book(
         clock=clock or HandClock(),
         dry_run=dry_run,
     )
-    return made
+    return made.reservation

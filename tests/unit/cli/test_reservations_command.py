@@ -1,6 +1,8 @@
 """``bootd reservations`` as people type it."""
 
+import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from bootd.cli.zone import server_zone
 from bootd.errors import BadValue
+from bootd.model import DeployedNode, ImageRef, Slot, SlotScheme
 from tests.helpers.bookings import furnish
 from tests.helpers.command import Bootd
 
@@ -31,6 +34,7 @@ def test_a_booking_is_told_in_local_time_with_its_zone(bootd: Bootd) -> None:
     said = add(bootd, "--image", "mesh:debian", "--note", "hi")
     assert said == (
         f"booked reservation 1 of mesh  {DAY} 09:00 – 11:00 Asia/Tokyo  node[2-3]  mesh:mesh/debian@2\n"
+        "  slot 5 on node[2-3]: copied there\n"
     )
     listed = bootd.good("reservations", "list").out.splitlines()
     assert listed[0].split("  ")[:3] == ["ID", "PROJECT", "START (Asia/Tokyo)"]
@@ -40,6 +44,44 @@ def test_a_booking_is_told_in_local_time_with_its_zone(bootd: Bootd) -> None:
     shown = bootd.good("reservations", "show", "1").out
     assert f"  time     {DAY} 09:00 – 11:00 Asia/Tokyo\n" in shown
     assert "reservations add by " in shown
+
+
+def test_dry_run_shows_where_the_images_would_go_and_what_for(bootd: Bootd) -> None:
+    image, used = ImageRef("mesh", "old", 1), datetime(2020, 11, 3, 12, tzinfo=UTC)
+    with bootd.store() as store, store.transaction("anna") as change:
+        change.keep(SlotScheme("", "/dev/sda", 7, 7))
+        change.keep(Slot("node2", 7, image, "x", "ready", last_used_at=used))
+        change.keep(Slot("node3", 7, ImageRef("mesh", "debian", 2), "ref:mesh/debian@2", "ready"))
+    said = add(bootd, "--image", "debian", "--nodes", "node[1-3]", "--dry-run")
+    assert said.splitlines()[1:] == [
+        "  slot 7 on node[2-3]: copied to node2, node3 holds it already;"
+        " takes the place of mesh/old@1 (last used 3 Nov 2020)",
+        "  LUN pair rack for node1: written to the LUN that is inactive then",
+    ]
+    assert "nothing is booked" in bootd.good("reservations", "list").out
+    [plain] = json.loads(add(bootd, "--image", "debian", "--json"))
+    assert [(each["slot"], each["image"]) for each in plain["deployments"]] == [(7, "mesh/debian@2")]
+    assert len(plain["plan"]) == 1
+
+
+def test_show_tells_where_each_image_is_and_how_far_its_nodes_are(bootd: Bootd) -> None:
+    add(bootd, "--image", "debian")
+    with bootd.store() as store, store.transaction("calendar") as change:
+        [made] = store.deployments_of(1)
+        change.keep(replace(made, state="hd-ready", note="node3 was left out"))
+        change.keep(DeployedNode(made.id, "node3", "failed", note="does not answer"))
+    shown = bootd.good("reservations", "show", "1").out
+    assert (
+        "  mesh  mesh/debian@2  slot 5  hd-ready\n"
+        "           node3 was left out\n"
+        "    waiting  node2\n"
+        "    failed   node3: does not answer\n"
+    ) in shown
+    [plain] = bootd.good("reservations", "show", "1", "--json").json["deployments"]
+    assert [(node["node"], node["state"]) for node in plain["nodes"]] == [
+        ("node2", "waiting"),
+        ("node3", "failed"),
+    ]
 
 
 def test_json_has_instants_in_utc(bootd: Bootd) -> None:

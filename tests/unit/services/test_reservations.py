@@ -189,9 +189,10 @@ def test_limit_of_hours_and_of_bookings_ahead(clock: HandClock) -> None:
 
 def test_a_weekly_booking_keeps_its_hour_when_the_clocks_change(store: Store) -> None:
     start, end = (datetime(2026, 3, 16, hour, tzinfo=BERLIN) for hour in (9, 17))
-    made = reservations.add(
+    added = reservations.add(
         store, "anna", Wish(Draft("mesh", "node2"), start, end, Repeat("weekly", 3)), clock=HandClock()
     )
+    made = [each.reservation for each in added]
     assert [each.starts_at.hour for each in made] == [8, 8, 7]
     assert [each.starts_at.astimezone(BERLIN).strftime("%a %d %H:%M") for each in made] == [
         "Mon 16 09:00",
@@ -381,9 +382,10 @@ def test_select_is_by_start_and_leaves_out_what_is_over(store: Store) -> None:
 
 def test_instants_are_kept_in_utc_and_whole_seconds(store: Store) -> None:
     odd = datetime(2026, 1, 6, 9, 0, 0, 999, tzinfo=BERLIN)
-    [made] = reservations.add(
+    [added] = reservations.add(
         store, "anna", Wish(Draft("mesh", "node2"), odd, odd + timedelta(hours=1)), clock=HandClock()
     )
+    made = added.reservation
     assert (made.starts_at, made.starts_at.tzinfo) == (datetime(2026, 1, 6, 8, tzinfo=UTC), UTC)
 
 

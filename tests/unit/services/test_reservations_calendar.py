@@ -145,7 +145,7 @@ def test_one_mistake_stops_it_all_and_every_mistake_is_told(store: Store) -> Non
     ):
         assert part in told
     partly = take(store, *events, partial=True)
-    assert ([each.uid for each in partly.added], partly.is_written) == (["a"], True)
+    assert ([each.reservation.uid for each in partly.added], partly.is_written) == (["a"], True)
     assert partly.problems == done.problems
 
 
@@ -191,4 +191,4 @@ def test_later_occurrences_join_their_series(store: Store) -> None:
     endless = event("w", "07T0900", "07T1000", "RRULE:FREQ=WEEKLY", ORBIT)
     assert len(take(store, endless, horizon=timedelta(days=15)).added) == 2
     more = take(store, endless, horizon=timedelta(days=22))
-    assert (more.unchanged, [each.series for each in more.added]) == (2, ["s1"])
+    assert (more.unchanged, [each.reservation.series for each in more.added]) == (2, ["s1"])
