@@ -167,15 +167,19 @@ def _flip(work: Work, change: Transaction, deployment: Deployment) -> None:
 
 
 def _follow(work: Work, deployment: Deployment) -> None:
-    """Let the nodes of an image that failed on its way have failed, until it is tried again."""
-    for node in deployment.nodes:
+    """Let nodes without their image have failed, and take up those that got it by a second try."""
+    waiting = [node for node in deployment.nodes if work.part(node).step == PLACING]
+    if not waiting:
+        return
+    standing = {node.node: node.state for node in work.store.deployed_nodes(deployment.id)}
+    for node in waiting:
         part = work.part(node)
-        if part.step != PLACING:
-            continue
         if deployment.state in OVER:
             work.note_parts(replace(part, outcome=Outcome.FAILED, note=deployment.note or "was taken back"))
-        elif deployment.flipped_at is None and part.outcome is Outcome.FAILED:
-            work.note_parts(_placing(part, work.now))
+        elif deployment.flipped_at is None:
+            work.note_parts(part if part.outcome is Outcome.OPEN else _placing(part, work.now))
+        elif standing.get(node) == "ready":
+            work.note_parts(switching.begin(part, work.now))
 
 
 def _running(reads: Reads, found: list[Deployment]) -> set[str]:

@@ -195,6 +195,17 @@ def test_a_node_whose_image_failed_is_not_switched_and_the_rest_is(tmp_path: Pat
     assert (shop.job().state, shop.part("node2").note) == ("partly", "disk too small")
 
 
+def test_a_node_that_got_its_image_by_a_second_try_is_switched_while_the_rest_is_awaited(
+    tmp_path: Path,
+) -> None:
+    shop = a_site(tmp_path)
+    shop.keep(a_node("node2", state="failed", note="no disk"))
+    shop.run()
+    shop.keep(a_node("node2"))
+    shop.run_for(12)
+    assert shop.switched() == [("reset-soft", "node1"), ("reset-soft", "node2")]
+
+
 def test_a_lun_pair_is_flipped_to_the_side_of_the_image(tmp_path: Path) -> None:
     shop = a_site(tmp_path)
     active, _ = a_pair().sides

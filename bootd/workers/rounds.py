@@ -1,0 +1,281 @@
+"""One session with the nodes of WRITE_SLOT: they are called, get the image, and say what they wrote.
+
+Steps: take a part of the network and have the imager booted once, switch the nodes, send,
+watch, and wait for their word. Those with whom it did not succeed are called a second time.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bootd.darkstore.errors import BadImage, DarkStoreAway
+from bootd.darkstore.source import open_folder
+from bootd.drivers.source import ByteSource
+from bootd.drivers.transport import (
+    Order,
+    ReceiverStatus,
+    ReceiverStep,
+    SessionMissing,
+    SessionStatus,
+    SessionStep,
+)
+from bootd.errors import BootdError
+from bootd.model import (
+    DeployedNode,
+    Deployment,
+    DiskImage,
+    JobPart,
+    Outcome,
+    Override,
+    Target,
+    TargetKind,
+)
+from bootd.services import nodeset, slots
+from bootd.services.booking import LIVE
+from bootd.services.deployments import node_moved
+from bootd.store import Reads, Transaction
+from bootd.workers import switching
+from bootd.workers.sessions import CALL, SESSION, allot, next_number, session_of, stop_strays
+from bootd.workers.start import NotYet, reservation_of
+from bootd.workers.switching import CYCLED_ONCE
+from bootd.workers.work import GivenUp, Work
+
+SWITCH, SEND, WATCH, VERIFY, CLOSE = "switch", "send", "watch", "verify", "close"  # after CALL
+ROUNDS = 2  # sessions that a node gets
+POLL_S = 5.0
+MISSED = "missed"  # step of a node with which this session did not succeed
+RECEIVED = "received"  # it has every octet and compares
+_STEPS = {
+    ReceiverStep.WAITING: "joining",
+    ReceiverStep.RECEIVING: "receiving",
+    ReceiverStep.DONE: RECEIVED,
+    ReceiverStep.FAILED: MISSED,
+}
+PLACED = ("hd-ready", "run")  # states of a deployment whose nodes boot it already, but for some
+ROUND, OVERRIDES, _CALLED_AT, _AGAIN = "round", "overrides", "called_at", "started_again"  # facts
+
+
+class Unavailable(BootdError):
+    """The image cannot be reached just now."""
+
+    code = "image-unavailable"
+
+
+def deployment_of(work: Work) -> Deployment:
+    found = work.store.find(Deployment, work.job.deployment or 0)
+    if found is None or found.slot is None:
+        raise GivenUp("there is no such deployment to a slot")
+    if found.state not in ("sched", "deploy-hd", *PLACED):
+        raise GivenUp(f"the deployment is {found.state}")
+    reservation = reservation_of(work.store, work)
+    if reservation.state not in LIVE:
+        raise GivenUp(f"reservation {reservation.id} is {reservation.state}")
+    return found
+
+
+def image_of(work: Work) -> DiskImage:
+    ref = str(deployment_of(work).image)
+    image = work.store.find(DiskImage, ref)
+    if image is None or image.state in ("damaged", "retired"):
+        raise GivenUp(f"image {ref} is {'gone' if image is None else image.state}")
+    return image
+
+
+def source_of(work: Work, image: DiskImage) -> ByteSource:
+    try:
+        return open_folder(work.context.tree, image)
+    except DarkStoreAway as error:
+        raise Unavailable(f"image {image.ref} is unavailable: {error}") from error
+    except BadImage as error:
+        raise GivenUp(f"image {image.ref} is damaged: {error}") from error
+
+
+# -- a round: call the nodes, send, hear what they say ----------------------------------------
+
+
+def call(work: Work) -> None:
+    """Take a part of the network, and have the imager booted once."""
+    nodes, settings = work.nodes(Outcome.OPEN), work.context.settings
+    if not nodes:
+        with work.commit(CLOSE):
+            pass
+        return
+    number = next_number(work.context.transport(), work.job, int(work.fact(ROUND, 1)))
+    if allot(work.store, work.job, number, settings, work.now) is None:
+        with work.commit(wait_s=POLL_S, note="waits for a part of the network"):
+            pass
+        return
+    facts: dict[str, Any] = {_CALLED_AT: work.now.isoformat(), _AGAIN: False}
+    with work.commit(SWITCH, facts=facts, note="") as change:
+        session = allot(change, work.job, number, settings, work.now)
+        if session is None:
+            raise NotYet("another job took the network")
+        facts |= {SESSION: session.fact, OVERRIDES: _override(work, change, nodes)}
+        work.note_parts(*(switching.begin(work.part(node), work.now, CYCLED_ONCE) for node in nodes))
+
+
+def _override(work: Work, change: Transaction, nodes: Sequence[str]) -> dict[str, int]:
+    """Have *nodes* boot the imager at their next start, and only then; return the orders' numbers."""
+    settings = work.context.settings
+    windows_s = len(nodes) / settings.window * settings.window_pause_s
+    until = work.now + timedelta(seconds=windows_s + settings.up_s + settings.join_s)
+    target = Target(TargetKind.MEMORY, settings.imager)
+    there = [node for node in nodes if change.host(node) is not None]
+    first = change.next_override_id()
+    for number, node in enumerate(there, first):
+        change.put_override(Override(number, node, target, work.now, until))
+    return {node: number for number, node in enumerate(there, first)}
+
+
+def switch(work: Work) -> None:
+    nodes = work.nodes(Outcome.OPEN)
+    if switching.step(work, nodes, manner=CYCLED_ONCE):
+        return
+    if any(work.part(node).step in switching.SWITCHED for node in nodes):
+        with work.commit(SEND):
+            for node in nodes:
+                if work.part(node).step == switching.LEFT:
+                    work.note_parts(_missed(work.part(node), work.part(node).note))
+        return
+    _end_round(work)
+
+
+def send(work: Work) -> None:
+    """Have the session running; one that is there already is left as it is."""
+    transport, session = work.context.transport(), session_of(work.job)
+    if session is None:
+        raise GivenUp("the session was lost")
+    stop_strays(transport, work.store)
+    receivers = tuple(node for node in work.nodes(Outcome.OPEN) if work.part(node).step != MISSED)
+    try:
+        transport.status(session.id)
+    except SessionMissing:
+        source = source_of(work, image_of(work))
+        join_s = work.context.settings.join_s
+        transport.start(Order(session.id, source, receivers, session.channel, session.rate, join_s))
+    with work.commit(WATCH, note="the nodes join"):
+        for node in receivers:
+            work.note_parts(replace(work.part(node), step="joining", since=work.now, note=""))
+
+
+def watch(work: Work) -> None:
+    """Follow the session to its end."""
+    session = session_of(work.job)
+    try:
+        status = work.context.transport().status(session.id if session is not None else "")
+    except SessionMissing:
+        _lost(work)
+        return
+    is_over = status.step is SessionStep.OVER
+    facts = {SESSION: None} if is_over else {}
+    step, wait_s = (VERIFY, 0.0) if is_over else (WATCH, POLL_S)
+    with work.commit(step, wait_s=wait_s, facts=facts, note=_progress(status)) as change:
+        for receiver in status.receivers:
+            _follow(work, receiver, status.size)
+        work.note_parts(_whole(work, status))
+        _heed(work, change)
+
+
+def _lost(work: Work) -> None:
+    """The sender went with our process: once it is started anew, the second time its nodes have failed."""
+    if not work.fact(_AGAIN):
+        with work.commit(SEND, facts={_AGAIN: True}, note="the session was lost, it is started anew"):
+            pass
+        return
+    with work.commit(VERIFY, facts={SESSION: None}) as change:
+        _heed(work, change)
+        for node in work.nodes(Outcome.OPEN):
+            work.note_parts(_missed(work.part(node), "the session was lost twice"))
+
+
+def _follow(work: Work, receiver: ReceiverStatus, size: int) -> None:
+    part = work.part(receiver.node)
+    if part.outcome is not Outcome.OPEN or part.step == MISSED:
+        return
+    step = _STEPS[receiver.step]
+    since = part.since if part.step == step else work.now
+    part = replace(part, step=step, since=since, octets=receiver.octets, size=size, rate=receiver.rate // 8)
+    work.note_parts(_missed(part, receiver.reason) if step == MISSED else part)
+
+
+def _whole(work: Work, status: SessionStatus) -> JobPart:
+    octets = max(receiver.octets for receiver in status.receivers)
+    rate = max(receiver.rate for receiver in status.receivers) // 8
+    return replace(work.part(), step=str(status.step), octets=octets, size=status.size, rate=rate)
+
+
+def _progress(status: SessionStatus) -> str:
+    done, failed = (len(status.nodes(step)) for step in (ReceiverStep.DONE, ReceiverStep.FAILED))
+    left_out = f", {failed} left out" if failed else ""
+    return f"{status.step}: {done} of {len(status.receivers)} nodes have the image{left_out}"
+
+
+def verify(work: Work) -> None:
+    """Wait for the nodes' own word on what they wrote."""
+    pending = [node for node in work.nodes(Outcome.OPEN) if work.part(node).step != MISSED]
+    if not pending:
+        _end_round(work)
+        return
+    bound = timedelta(seconds=work.context.settings.up_s)
+    with work.commit(wait_s=POLL_S, note=f"{nodeset.fold(pending)} compares what was written") as change:
+        _heed(work, change)
+        for node in work.nodes(Outcome.OPEN):
+            part = work.part(node)
+            if part.step == MISSED or part.since is None:
+                continue
+            if part.since > work.now:  # the clock was set back
+                work.note_parts(replace(part, since=work.now))
+            elif work.now >= part.since + bound:
+                work.note_parts(_missed(part, f"said nothing for {bound.total_seconds():g} s"))
+
+
+def _heed(work: Work, change: Transaction) -> None:
+    """Take what nodes said since they were called: only their word makes a slot ready."""
+    deployment, verified = _kept(change, work), []
+    called_at = datetime.fromisoformat(str(work.fact(_CALLED_AT)))
+    for node in work.nodes(Outcome.OPEN):
+        part = work.part(node)
+        if part.word_at is None or part.word_at <= called_at:
+            continue
+        if part.word == "verified" and part.word_detail == deployment.digest:
+            verified.append(node)
+        elif part.word == "verified":
+            work.note_parts(_missed(part, f"it wrote {part.word_detail or 'it knows not what'}"))
+        elif part.word == "failed":
+            work.note_parts(_missed(part, part.word_detail or "it failed and did not say why"))
+    slots.verified(change, verified, deployment.slot or 0)
+    note_ready(work, change, verified, "")
+
+
+def _kept(reads: Reads, work: Work) -> Deployment:
+    found = reads.find(Deployment, work.job.deployment or 0)
+    if found is None:
+        raise GivenUp("its deployment is gone")
+    return found
+
+
+def note_ready(work: Work, change: Transaction, nodes: Iterable[str], note: str) -> None:
+    for name in nodes:
+        node = change.find(DeployedNode, f"{work.job.deployment}/{name}")
+        if node is not None and node.state == "waiting":
+            node_moved(change, node, "place", note="", changed_at=work.now)
+        part = work.part(name)
+        work.note_parts(replace(part, step="ready", outcome=Outcome.OK, since=work.now, rate=0, note=note))
+
+
+def _missed(part: JobPart, why: str) -> JobPart:
+    return replace(part, step=MISSED, rate=0, note=why)
+
+
+def _end_round(work: Work) -> None:
+    """Call once more those with whom it did not succeed; after the last round they are left out."""
+    missed, round_ = work.nodes(Outcome.OPEN), int(work.fact(ROUND, 1))
+    if not missed or round_ >= ROUNDS:
+        with work.commit(CLOSE):
+            pass
+        return
+    note = f"{nodeset.fold(missed)} is called again"
+    with work.commit(CALL, facts={ROUND: round_ + 1, SESSION: None}, note=note):
+        for node in missed:
+            work.note_parts(replace(work.part(node), octets=0, size=0))
