@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bootd.cli.context import Site
-from bootd.model import DiskImage, Project, Reservation
+from bootd.model import DiskImage, LunPair, Project, Reservation
 from bootd.store import Store
 
 NODESET_HELP = "NODESET: node[01-40,!07], @role:mesh, @GROUP, @all, a name or a MAC address; commas between."
@@ -55,6 +55,7 @@ group = _from_store(lambda store: sorted({each for host in store.hosts() for eac
 image = _from_store(lambda store: [each.name for each in store.memory_images()])
 project = _from_store(lambda store: [each.name for each in store.every(Project)])
 disk_image = _from_store(lambda store: sorted(str(each.ref) for each in store.every(DiskImage)))
+lun_pair = _from_store(lambda store: [each.group for each in store.every(LunPair)])
 reservation = _from_store(
     lambda store: [str(each.id) for each in store.every(Reservation) if each.state in ("booked", "active")]
 )

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from bootd.drivers.errors import DriverError
 from bootd.drivers.lun import Export, LunBackend
-from bootd.model import DeployedNode, Deployment, JobPart, LunClone, LunPair, Outcome
-from bootd.services import deployments, luns
+from bootd.model import DeployedNode, Deployment, JobKind, JobPart, LunClone, LunPair, Outcome
+from bootd.services import deployments, jobs, luns
+from bootd.services.lunflip import THEN_START
 from bootd.store import Transaction
 from bootd.units import size_text
 from bootd.workers.work import GivenUp, Work
@@ -170,3 +171,9 @@ def _finish(work: Work, goal: Goal) -> None:
     with work.finish(event, f"{note}; without {', '.join(failed)}" if failed else note) as change:
         if goal.deployment.state not in PLACED:
             deployments.moved(change, goal.deployment, "staged", note="")
+        elif work.fact(THEN_START):
+            nodes = work.nodes(Outcome.OK)
+            number = goal.deployment.reservation
+            jobs.add(
+                change, JobKind.START, by=work.job.created_by, now=work.now, nodes=nodes, reservation=number
+            )

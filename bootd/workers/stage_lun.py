@@ -244,12 +244,13 @@ def _leave(work: Work, ending: str, why: str, *, begun: str, unbegun: str) -> No
 
 
 def _unplaced_volumes(work: Work, deployment: Deployment) -> list[str]:
-    """Return the clones that go: all of them, or where nodes boot some already, those of the others."""
-    volumes = luns.clone_volumes(work.store, deployment)
+    """Return the clones that go: all of them, or where nodes boot some already, those that lacked."""
     if deployment.state == "deploy-lun":
-        return volumes
-    kept = {node.volume for node in work.store.deployed_nodes(deployment.id)}
-    return [volume for volume in volumes if volume not in kept] if deployment.state in PLACED else []
+        return luns.clone_volumes(work.store, deployment)
+    if deployment.state not in PLACED or deployment.side is None:
+        return []
+    lacking = [node for node in work.job.nodes if work.part(node).outcome is not Outcome.OK]
+    return [luns.clone_volume(deployment, deployment.side, node) for node in lacking]
 
 
 def _note_left(work: Work, change: Transaction, deployment: Deployment | None, why: str) -> None:
@@ -260,5 +261,5 @@ def _note_left(work: Work, change: Transaction, deployment: Deployment | None, w
         if part.outcome is Outcome.OPEN or (is_begun and part.outcome is Outcome.OK):
             work.note_parts(replace(part, outcome=Outcome.FAILED, note=part.note or why))
         node = change.find(DeployedNode, f"{work.job.deployment}/{name}")
-        if node is not None and is_begun:
+        if node is not None and (is_begun or node.state == "waiting"):
             node_failed(change, node, why, work.now)

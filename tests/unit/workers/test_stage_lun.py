@@ -4,26 +4,18 @@ import errno
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bootd.drivers.faults import Crash, Fail, Refuse, Slow, Unreachable
 from bootd.drivers.lun import LunError
 from bootd.drivers.lun.fake import FakeLuns
-from bootd.drivers.tools import Tools
 from bootd.model import (
-    DeployedNode,
-    Deployment,
-    DiskImage,
     ImageKind,
     Job,
     JobKind,
-    JobPart,
     LunClone,
     Outcome,
-    Project,
-    Role,
 )
 from bootd.services import images, jobs, luns
 from bootd.workers import lunclones
@@ -31,113 +23,19 @@ from bootd.workers.engine import Engine
 from bootd.workers.stage_lun import SIDE_TAKEN_S, StageLun
 from bootd.workers.work import LEASE_S, GivenUp
 from tests.helpers.deeds import a_reservation
+from tests.helpers.lunshop import GROUP, IMAGE, NODES, OTHER, SIZE, LunShop
 from tests.helpers.site import NOON
-from tests.helpers.workshop import Workshop
-
-IMAGE = bytes(range(256)) * 8192 + bytes(1 << 20) + b"the end".ljust(512)  # with a hole, in four chunks
-OTHER = b"another image".ljust(4096)
-SIZE = 8 << 20
-NODES = ("node1", "node2", "node3", "node4")
-GROUP = "rack"
-
-
-class Shop(Workshop):
-    """A workshop with a pair of LUNs, an image for each project, and bookings of it."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.looks: list[JobPart] = []  # what people saw of the last job whenever the backend was slow
-        self.luns = FakeLuns(Tools(self.folder / "luns", clock=self.clock, wait=self._wait))
-        with self.store.transaction("anna", "furnish") as change:
-            change.keep(Project("mesh", "anna", NOON))
-        self.pair = luns.add(self.store, "anna", GROUP, SIZE, clock=self.clock)
-        self.image = self.add_image(IMAGE)
-
-    def _wait(self, seconds: float) -> None:
-        self.clock.move(seconds=seconds)
-        self.looks += [part for part in self.store.job_parts(1) if not part.node]
-
-    def add_image(self, octets: bytes, name: str = "mesh/debian") -> DiskImage:
-        path = self.folder / "new.raw"
-        path.write_bytes(octets)
-        return images.add(self.store, "anna", self.tree, name, path, clock=self.clock)
-
-    def book(self, image: DiskImage | None = None, nodes: tuple[str, ...] = NODES, **fields: Any) -> Job:
-        """Have a booking of the image whose time has come, and its job."""
-        image = image or self.image
-        with self.store.transaction("calendar", "plan") as change:
-            number = change.next_id(Deployment)
-            change.keep(a_reservation(number, state="booked", nodes=nodes))
-            deployment = Deployment(
-                number, number, Role.ROOT, image.ref, image.identity, nodes, NOON, group=GROUP
-            )
-            change.keep(replace(deployment, **fields))
-            return jobs.add(
-                change,
-                JobKind.STAGE_LUN,
-                by="calendar",
-                now=self.clock(),
-                nodes=nodes,
-                reservation=number,
-                deployment=number,
-            )
-
-    def staged(self, image: DiskImage | None = None) -> Deployment:
-        """Book, and have it done."""
-        job = self.book(image)
-        self.run_for(60)
-        assert self.job(job.id).state == "done", self.job(job.id)
-        return self.deployment(job.id)
-
-    def activate(self, deployment: Deployment) -> None:
-        with self.store.transaction("calendar") as change:
-            luns.activate(change, deployment, now=self.clock())
-            change.keep(replace(deployment, flipped_at=self.clock()))
-
-    def end(self, deployment: Deployment) -> None:
-        with self.store.transaction("calendar") as change:
-            change.keep(replace(deployment, state="dark"))
-            luns.release(change, deployment)
-
-    def deployment(self, number: int = 1) -> Deployment:
-        found = self.store.find(Deployment, number)
-        assert found is not None
-        return found
-
-    def node(self, name: str, deployment: int = 1) -> DeployedNode:
-        found = self.store.find(DeployedNode, f"{deployment}/{name}")
-        assert found is not None
-        return found
-
-    def clone(self, name: str, deployment: int = 1) -> LunClone:
-        found = self.store.find(LunClone, self.node(name, deployment).volume)
-        assert found is not None
-        return found
-
-    def sides(self) -> list[tuple[str, str]]:
-        return [(side.state, str(side.image or "")) for side in luns.named(self.store, GROUP).sides]
-
-    def volumes(self) -> set[str]:
-        return {volume.name for volume in self.luns.volumes()}
-
-    def content(self, volume: str) -> bytes:
-        return b"".join(self.luns.read(volume))
-
-    def log_in(self, clone: LunClone) -> None:
-        secret = self.store.secret(luns.SECRET)
-        assert secret is not None
-        self.luns.log_in(clone.volume, clone.initiator, luns.chap_of(secret, clone.volume))
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop({JobKind.STAGE_LUN: StageLun()}, tmp_path)
+def shop(tmp_path: Path) -> LunShop:
+    return LunShop({JobKind.STAGE_LUN: StageLun()}, tmp_path)
 
 
 # -- how it goes ----------------------------------------------------------------------------
 
 
-def test_each_node_can_log_in_to_its_own_clone_of_the_image_and_to_no_other(shop: Shop) -> None:
+def test_each_node_can_log_in_to_its_own_clone_of_the_image_and_to_no_other(shop: LunShop) -> None:
     deployment = shop.staged()
     assert (deployment.state, deployment.side) == ("lun-ready", 1)
     assert shop.sides() == [("active", ""), ("staged", "mesh/debian@1")]
@@ -151,7 +49,7 @@ def test_each_node_can_log_in_to_its_own_clone_of_the_image_and_to_no_other(shop
         shop.log_in(replace(shop.clone("node1"), initiator=shop.clone("node2").initiator))
 
 
-def test_progress_of_writing_and_of_reading_back_is_shown_with_its_rate(shop: Shop) -> None:
+def test_progress_of_writing_and_of_reading_back_is_shown_with_its_rate(shop: LunShop) -> None:
     shop.book()
     shop.luns.faults.plant(Slow(4), "write.chunk", times=None)
     shop.run()
@@ -161,7 +59,7 @@ def test_progress_of_writing_and_of_reading_back_is_shown_with_its_rate(shop: Sh
     assert (shop.part("").step, shop.part("").note) == ("clone", "4 of 4 clones")
 
 
-def test_long_writing_keeps_the_lease_against_another_worker(shop: Shop) -> None:
+def test_long_writing_keeps_the_lease_against_another_worker(shop: LunShop) -> None:
     job = shop.book()
     shop.luns.faults.plant(Slow(40), "write.chunk", times=None)
     shop.run()
@@ -170,7 +68,7 @@ def test_long_writing_keeps_the_lease_against_another_worker(shop: Shop) -> None
     assert shop.job(job.id).state == "done"
 
 
-def test_worker_that_lost_its_lease_stops_writing_and_leaves_the_job_to_the_other(shop: Shop) -> None:
+def test_worker_that_lost_its_lease_stops_writing_and_leaves_the_job_to_the_other(shop: LunShop) -> None:
     job = shop.book()
     shop.luns.faults.plant(Slow(LEASE_S + 1), "write.chunk")
 
@@ -189,7 +87,7 @@ def test_worker_that_lost_its_lease_stops_writing_and_leaves_the_job_to_the_othe
     assert shop.deployment().state == "lun-ready"
 
 
-def test_image_that_its_side_still_holds_is_cloned_anew_and_not_written(shop: Shop) -> None:
+def test_image_that_its_side_still_holds_is_cloned_anew_and_not_written(shop: LunShop) -> None:
     first = shop.staged()
     old = shop.clone("node1")
     shop.end(first)
@@ -201,7 +99,7 @@ def test_image_that_its_side_still_holds_is_cloned_anew_and_not_written(shop: Sh
     assert shop.store.find(LunClone, old.volume) is None
 
 
-def test_image_that_the_active_side_holds_is_cloned_from_there(shop: Shop) -> None:
+def test_image_that_the_active_side_holds_is_cloned_from_there(shop: LunShop) -> None:
     shop.activate(shop.staged())
     shop.luns.faults.plant(Refuse(), "write", times=None)
     second = shop.staged()
@@ -209,7 +107,7 @@ def test_image_that_the_active_side_holds_is_cloned_from_there(shop: Shop) -> No
     assert shop.sides() == [("inactive", ""), ("active", "mesh/debian@1")]
 
 
-def test_clones_of_a_booking_under_way_are_untouched_while_the_next_is_staged(shop: Shop) -> None:
+def test_clones_of_a_booking_under_way_are_untouched_while_the_next_is_staged(shop: LunShop) -> None:
     first = shop.staged()
     shop.activate(first)
     shop.log_in(shop.clone("node1"))
@@ -220,7 +118,7 @@ def test_clones_of_a_booking_under_way_are_untouched_while_the_next_is_staged(sh
     assert shop.content(shop.clone("node1").volume).startswith(IMAGE)
 
 
-def test_clones_left_by_an_ended_booking_go_even_with_a_session_that_hangs(shop: Shop) -> None:
+def test_clones_left_by_an_ended_booking_go_even_with_a_session_that_hangs(shop: LunShop) -> None:
     first = shop.staged()
     old = shop.clone("node1")
     shop.log_in(old)
@@ -230,7 +128,7 @@ def test_clones_left_by_an_ended_booking_go_even_with_a_session_that_hangs(shop:
     assert len(shop.volumes()) == 1 + len(NODES)
 
 
-def test_clones_that_the_end_of_a_booking_is_about_to_remove_are_left_to_it(shop: Shop) -> None:
+def test_clones_that_the_end_of_a_booking_is_about_to_remove_are_left_to_it(shop: LunShop) -> None:
     first = shop.staged()
     shop.end(first)
     with shop.store.transaction("calendar") as change:
@@ -241,7 +139,7 @@ def test_clones_that_the_end_of_a_booking_is_about_to_remove_are_left_to_it(shop
     assert shop.clone("node1").volume in shop.volumes()
 
 
-def test_job_waits_for_a_side_while_both_are_needed(shop: Shop) -> None:
+def test_job_waits_for_a_side_while_both_are_needed(shop: LunShop) -> None:
     shop.activate(shop.staged())
     shop.staged(shop.add_image(OTHER))
     job = shop.book(shop.add_image(b"third".ljust(512)))
@@ -254,7 +152,7 @@ def test_job_waits_for_a_side_while_both_are_needed(shop: Shop) -> None:
     assert (shop.job(job.id).state, shop.deployment(job.id).side) == ("done", 1)
 
 
-def test_volume_of_a_pair_that_was_removed_is_made_anew_in_the_new_size(shop: Shop) -> None:
+def test_volume_of_a_pair_that_was_removed_is_made_anew_in_the_new_size(shop: LunShop) -> None:
     shop.end(shop.staged())
     luns.remove(shop.store, "anna", GROUP)
     luns.add(shop.store, "anna", GROUP, 2 * SIZE, clock=shop.clock)
@@ -262,14 +160,14 @@ def test_volume_of_a_pair_that_was_removed_is_made_anew_in_the_new_size(shop: Sh
     assert shop.luns.volume("rack.b").size == 2 * SIZE
 
 
-def test_volume_that_went_from_the_backend_is_written_again_whatever_the_record_says(shop: Shop) -> None:
+def test_volume_that_went_from_the_backend_is_written_again_whatever_the_record_says(shop: LunShop) -> None:
     shop.end(shop.staged())
     shop.luns.delete("rack.b")
     assert shop.staged().side == 1
     assert shop.content("rack.b").startswith(IMAGE)
 
 
-def test_active_volume_that_went_from_the_backend_is_replaced_by_the_other_side(shop: Shop) -> None:
+def test_active_volume_that_went_from_the_backend_is_replaced_by_the_other_side(shop: LunShop) -> None:
     shop.activate(shop.staged())
     shop.luns.delete("rack.b")
     second = shop.staged()
@@ -277,7 +175,7 @@ def test_active_volume_that_went_from_the_backend_is_replaced_by_the_other_side(
     assert shop.sides() == [("staged", "mesh/debian@1"), ("active", "")]
 
 
-def test_image_that_was_first_verified_after_the_booking_is_told_by_its_digest(shop: Shop) -> None:
+def test_image_that_was_first_verified_after_the_booking_is_told_by_its_digest(shop: LunShop) -> None:
     shop.book(digest="ref:mesh/debian@1")
     shop.run()
     assert shop.deployment().digest == shop.image.identity
@@ -286,7 +184,7 @@ def test_image_that_was_first_verified_after_the_booking_is_told_by_its_digest(s
 # -- what stands against it -----------------------------------------------------------------
 
 
-def failed(shop: Shop, job: Job) -> str:
+def failed(shop: LunShop, job: Job) -> str:
     """Return why the job failed; nothing is left of it."""
     shop.run_for(1200, each=10)
     assert (shop.job(job.id).state, shop.deployment(job.id).state) == ("failed", "failed")
@@ -297,19 +195,19 @@ def failed(shop: Shop, job: Job) -> str:
     return shop.job(job.id).note
 
 
-def test_image_larger_than_the_lun_is_refused_before_anything_is_written(shop: Shop) -> None:
+def test_image_larger_than_the_lun_is_refused_before_anything_is_written(shop: LunShop) -> None:
     why = failed(shop, shop.book(shop.add_image(bytes(SIZE) + OTHER)))
     assert why == "mesh/debian@2 has 8,392,704 octets, the LUNs of rack 8,388,608: nothing was written"
     assert shop.volumes() == set()
 
 
-def test_full_backend_ends_the_job_and_what_was_half_written_is_no_image(shop: Shop) -> None:
+def test_full_backend_ends_the_job_and_what_was_half_written_is_no_image(shop: LunShop) -> None:
     shop.luns.faults.plant(Fail(OSError(errno.ENOSPC, "no space")), "write.chunk", after=1)
     assert "no space" in failed(shop, shop.book())
     assert shop.sides()[1] == ("inactive", "")
 
 
-def test_backend_that_does_not_answer_for_a_while_is_tried_again(shop: Shop) -> None:
+def test_backend_that_does_not_answer_for_a_while_is_tried_again(shop: LunShop) -> None:
     shop.luns.faults.plant(Unreachable(), "write", times=3)
     shop.luns.faults.plant(Unreachable(done=True), "create", times=2)
     shop.luns.faults.plant(Unreachable(done=True), "export", times=2)
@@ -318,7 +216,7 @@ def test_backend_that_does_not_answer_for_a_while_is_tried_again(shop: Shop) -> 
     assert shop.job(job.id).state == "done"
 
 
-def test_dark_store_that_is_away_is_waited_for_and_then_the_job_says_unavailable(shop: Shop) -> None:
+def test_dark_store_that_is_away_is_waited_for_and_then_the_job_says_unavailable(shop: LunShop) -> None:
     away = shop.tree.root.with_name("unmounted")
     shop.tree.root.rename(away)
     assert "image mesh/debian@1 is unavailable: the dark store" in failed(shop, shop.book())
@@ -329,7 +227,7 @@ def test_dark_store_that_is_away_is_waited_for_and_then_the_job_says_unavailable
     assert shop.job(job.id).state == "done"
 
 
-def test_damaged_image_is_noted_as_damaged_and_not_staged(shop: Shop) -> None:
+def test_damaged_image_is_noted_as_damaged_and_not_staged(shop: LunShop) -> None:
     disk = shop.tree.root / shop.image.folder / "disk.raw"
     disk.write_bytes(b"!" + IMAGE[1:])
     assert "image mesh/debian@1 is damaged: mesh/debian/disk.raw changed" in failed(shop, shop.book())
@@ -339,7 +237,7 @@ def test_damaged_image_is_noted_as_damaged_and_not_staged(shop: Shop) -> None:
     assert "is damaged: a digest does not match" in failed(shop, shop.book())
 
 
-def test_image_with_a_missing_file_is_damaged_before_anything_is_written(shop: Shop) -> None:
+def test_image_with_a_missing_file_is_damaged_before_anything_is_written(shop: LunShop) -> None:
     (shop.tree.root / shop.image.folder / "disk.raw").unlink()
     (shop.tree.root / shop.image.folder / "note").write_text("x")
     assert "is damaged: disk.raw is missing" in failed(shop, shop.book())
@@ -347,17 +245,17 @@ def test_image_with_a_missing_file_is_damaged_before_anything_is_written(shop: S
 
 
 @pytest.mark.parametrize("state", ["retired", "damaged"])
-def test_image_that_may_not_be_used_is_refused(shop: Shop, state: str) -> None:
+def test_image_that_may_not_be_used_is_refused(shop: LunShop, state: str) -> None:
     shop.keep(replace(shop.image, state=state))
     assert f"image mesh/debian@1 is {state}" in failed(shop, shop.book())
 
 
-def test_image_of_a_kind_that_no_lun_takes_is_refused_with_the_way_out(shop: Shop) -> None:
+def test_image_of_a_kind_that_no_lun_takes_is_refused_with_the_way_out(shop: LunShop) -> None:
     shop.keep(replace(shop.image, kind=ImageKind.QCOW2))
     assert "qemu-img convert" in failed(shop, shop.book())
 
 
-def test_site_without_a_backend_fails_the_job_and_touches_no_record(shop: Shop) -> None:
+def test_site_without_a_backend_fails_the_job_and_touches_no_record(shop: LunShop) -> None:
     def none() -> FakeLuns:
         raise GivenUp("the site has no LUN backend")
 
@@ -367,7 +265,7 @@ def test_site_without_a_backend_fails_the_job_and_touches_no_record(shop: Shop) 
     assert shop.deployment().side is None
 
 
-def test_volume_that_does_not_read_back_is_written_once_more_and_then_given_up(shop: Shop) -> None:
+def test_volume_that_does_not_read_back_is_written_once_more_and_then_given_up(shop: LunShop) -> None:
     spoil_after_write(shop, times=1)
     job = shop.book()
     shop.run()
@@ -379,7 +277,7 @@ def test_volume_that_does_not_read_back_is_written_once_more_and_then_given_up(s
     assert why == "volume rack.b does not read back as it was written, twice"
 
 
-def spoil_after_write(shop: Shop, times: int) -> None:
+def spoil_after_write(shop: LunShop, times: int) -> None:
     """Let the backend lose an octet of what it wrote, so many times."""
 
     def spoil(seconds: float) -> None:
@@ -393,7 +291,7 @@ def spoil_after_write(shop: Shop, times: int) -> None:
 # -- single nodes ---------------------------------------------------------------------------
 
 
-def test_node_whose_clone_fails_for_good_is_left_out_and_the_others_go_on(shop: Shop) -> None:
+def test_node_whose_clone_fails_for_good_is_left_out_and_the_others_go_on(shop: LunShop) -> None:
     job = shop.book()
     sick = luns.clone_volume(shop.deployment(), 1, "node2")
     shop.luns.faults.plant(Refuse("out of initiators"), "export", sick, times=None)
@@ -406,7 +304,7 @@ def test_node_whose_clone_fails_for_good_is_left_out_and_the_others_go_on(shop: 
     }
 
 
-def test_node_whose_clone_fails_for_a_while_does_not_hold_up_the_others(shop: Shop) -> None:
+def test_node_whose_clone_fails_for_a_while_does_not_hold_up_the_others(shop: LunShop) -> None:
     job = shop.book()
     slow = luns.clone_volume(shop.deployment(), 1, "node1")
     shop.luns.faults.plant(Unreachable(), "clone", slow, times=4)
@@ -416,7 +314,7 @@ def test_node_whose_clone_fails_for_a_while_does_not_hold_up_the_others(shop: Sh
     assert shop.job(job.id).state == "done"
 
 
-def test_node_whose_clone_never_answers_is_given_up_after_some_tries(shop: Shop) -> None:
+def test_node_whose_clone_never_answers_is_given_up_after_some_tries(shop: LunShop) -> None:
     job = shop.book()
     dead = luns.clone_volume(shop.deployment(), 1, "node1")
     shop.luns.faults.plant(Unreachable(), "clone", dead, times=None)
@@ -424,13 +322,13 @@ def test_node_whose_clone_never_answers_is_given_up_after_some_tries(shop: Shop)
     assert (shop.job(job.id).state, shop.part("node1").tries) == ("partly", lunclones.MOST_TRIES)
 
 
-def test_job_without_any_clone_fails_and_keeps_the_image_on_its_side(shop: Shop) -> None:
+def test_job_without_any_clone_fails_and_keeps_the_image_on_its_side(shop: LunShop) -> None:
     shop.luns.faults.plant(Refuse("no licence"), "clone", times=None)
     assert "no node got its clone: volume rack.b.node1.1: no licence" in failed(shop, shop.book())
     assert shop.sides()[1] == ("inactive", "mesh/debian@1")
 
 
-def test_retry_makes_the_clones_that_lack_and_leaves_the_others_alone(shop: Shop) -> None:
+def test_retry_makes_the_clones_that_lack_and_leaves_the_others_alone(shop: LunShop) -> None:
     job = shop.book()
     sick = luns.clone_volume(shop.deployment(), 1, "node2")
     shop.luns.faults.plant(Refuse(), "export", sick)
@@ -442,7 +340,7 @@ def test_retry_makes_the_clones_that_lack_and_leaves_the_others_alone(shop: Shop
     assert shop.luns.sessions(shop.clone("node1").volume)
 
 
-def test_retry_that_fails_again_takes_no_clone_from_those_that_have_one(shop: Shop) -> None:
+def test_retry_that_fails_again_takes_no_clone_from_those_that_have_one(shop: LunShop) -> None:
     job = shop.book()
     sick = luns.clone_volume(shop.deployment(), 1, "node2")
     shop.luns.faults.plant(Refuse(), "export", sick, times=None)
@@ -454,7 +352,7 @@ def test_retry_that_fails_again_takes_no_clone_from_those_that_have_one(shop: Sh
     assert {name: shop.part(name).outcome for name in NODES}["node1"] is Outcome.OK
 
 
-def test_retry_after_a_failure_begins_anew(shop: Shop) -> None:
+def test_retry_after_a_failure_begins_anew(shop: LunShop) -> None:
     shop.luns.faults.plant(Refuse("no licence"), "clone", times=len(NODES))
     job = shop.book()
     failed(shop, job)
@@ -466,7 +364,7 @@ def test_retry_after_a_failure_begins_anew(shop: Shop) -> None:
 # -- taken back, and killed -----------------------------------------------------------------
 
 
-def test_job_taken_back_while_it_writes_leaves_no_clone_and_a_free_side(shop: Shop) -> None:
+def test_job_taken_back_while_it_writes_leaves_no_clone_and_a_free_side(shop: LunShop) -> None:
     job = shop.book()
     shop.luns.faults.plant(Unreachable(), "write", times=None)
     shop.run()
@@ -478,7 +376,7 @@ def test_job_taken_back_while_it_writes_leaves_no_clone_and_a_free_side(shop: Sh
     assert shop.sides()[1] == ("inactive", "")
 
 
-def test_job_taken_back_while_it_clones_removes_the_clones(shop: Shop) -> None:
+def test_job_taken_back_while_it_clones_removes_the_clones(shop: LunShop) -> None:
     job = shop.book()
     slow = luns.clone_volume(shop.deployment(), 1, "node4")
     shop.luns.faults.plant(Unreachable(), "clone", slow, times=None)
@@ -494,7 +392,7 @@ def test_job_taken_back_while_it_clones_removes_the_clones(shop: Shop) -> None:
 
 @pytest.mark.parametrize(("state", "after"), [("booked", "failed"), ("cancelled", "dark")])
 def test_job_taken_back_while_it_waits_for_a_side_is_not_made_anew(
-    shop: Shop, state: str, after: str
+    shop: LunShop, state: str, after: str
 ) -> None:
     shop.activate(shop.staged())
     shop.staged(shop.add_image(OTHER))
@@ -506,7 +404,9 @@ def test_job_taken_back_while_it_waits_for_a_side_is_not_made_anew(
     assert (shop.job(job.id).state, shop.deployment(job.id).state) == ("cancelled", after)
 
 
-def test_backend_that_is_gone_while_tidying_up_leaves_a_note_and_a_side_that_can_be_used(shop: Shop) -> None:
+def test_backend_that_is_gone_while_tidying_up_leaves_a_note_and_a_side_to_use(
+    shop: LunShop,
+) -> None:
     job = shop.book()
     shop.luns.faults.plant(Refuse("no licence"), "clone", times=None)
     shop.luns.faults.plant(Unreachable("gone"), "volumes", after=2, times=None)
@@ -526,7 +426,7 @@ DEEDS = {"volumes": 2, "create": 1, "write": 1, "write.chunk": 4, "read": 1, "cl
     ("deed", "after"), [(deed, n) for deed, count in DEEDS.items() for n in range(count)]
 )
 def test_job_killed_in_any_deed_is_resumed_by_the_next_worker(
-    shop: Shop, deed: str, after: int, is_done: bool
+    shop: LunShop, deed: str, after: int, is_done: bool
 ) -> None:
     shop.luns.faults.plant(Crash(done=is_done), deed, after=after)
     job = shop.book()
@@ -535,7 +435,7 @@ def test_job_killed_in_any_deed_is_resumed_by_the_next_worker(
     assert_whole(shop, job)
 
 
-def assert_whole(shop: Shop, job: Job) -> None:
+def assert_whole(shop: LunShop, job: Job) -> None:
     assert (shop.job(job.id).state, shop.deployment().state) == ("done", "lun-ready")
     assert len(shop.volumes()) == 1 + len(NODES)
     for name in NODES:

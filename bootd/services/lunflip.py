@@ -1,0 +1,160 @@
+"""A LUN pair flipped by a person, while a reservation boots from it or not.
+
+The nodes of the reservation under way follow: their deployment is from then on that of the image
+on the side that is active now, each node boots its clone of that side, made first if it has none,
+and is started anew. Their clones of the other side stay as they are, so that the same flip back
+gives them what they had. What is booked for later is not touched: its start makes its own side active.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bootd.clock import Clock
+from bootd.errors import Refused
+from bootd.lifecycle import NODE
+from bootd.model import DeployedNode, Deployment, ImageRef, Job, JobKind, LunClone, LunPair, Reservation
+from bootd.services import jobs, luns
+from bootd.store import Reads, Store, Transaction
+
+THEN_START = "then_start"  # fact of a job that makes clones: its nodes are started anew afterwards
+_TO_WAITING = {"running": ("restart", "fail", "retry"), "ready": ("fail", "retry"), "failed": ("retry",)}
+_TO_READY = {"running": ("restart",), "waiting": ("place",), "failed": ("place",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A node that boots something else from now on."""
+
+    node: str
+    reservation: int
+    project: str
+    before: ImageRef
+    after: ImageRef
+    has_clone: bool  # else it is made first
+
+
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """What a flip did, or would do."""
+
+    before: LunPair
+    after: LunPair
+    followers: tuple[Follower, ...]
+    jobs: tuple[Job, ...]
+
+
+class _NotKept(Exception):
+    """Leaves the transaction of a dry run."""
+
+
+def flip(store: Store, actor: str, group: str, *, clock: Clock, dry_run: bool = False) -> Flipped:
+    """Make the inactive side active; raises `Refused` and `NotFound`."""
+    return _by_hand(store, actor, group, "luns flip", clock(), dry_run)
+
+
+def rollback(store: Store, actor: str, group: str, *, clock: Clock, dry_run: bool = False) -> Flipped:
+    """Make the side active again that was so before; raises `Refused` and `NotFound`."""
+    return _by_hand(store, actor, group, "luns rollback", clock(), dry_run)
+
+
+def _by_hand(store: Store, actor: str, group: str, what: str, now: datetime, dry_run: bool) -> Flipped:
+    result: Flipped | None = None
+    with suppress(_NotKept), store.transaction(actor, what) as change:
+        result = _flip(change, actor, group, what, now)
+        if dry_run:
+            raise _NotKept
+    assert result is not None
+    return result
+
+
+def _flip(change: Transaction, actor: str, group: str, what: str, now: datetime) -> Flipped:
+    before = luns.named(change, group)
+    live = list(_under_way(change, group))
+    for reservation, _ in live:
+        _check_no_jobs(change, reservation)
+    if what == "luns rollback":
+        after = luns.rollback(change, group, now)
+    else:
+        after = luns.flip(change, group, now=now)
+    followers: list[Follower] = []
+    made: list[Job] = []
+    for reservation, deployment in live:
+        if deployment.digest != after.sides[after.active].digest:
+            own = _follow(change, reservation, deployment, after, now)
+            followers += own
+            made += _started(change, actor, deployment, own, now)
+    return Flipped(before, after, tuple(followers), tuple(made))
+
+
+def _under_way(reads: Reads, group: str) -> Iterator[tuple[Reservation, Deployment]]:
+    """Yield the deployments whose nodes boot from the pair now."""
+    for deployment in luns.users(reads, group):
+        reservation = reads.find(Reservation, deployment.reservation)
+        if reservation is not None and reservation.state == "active" and deployment.flipped_at is not None:
+            yield reservation, deployment
+
+
+def _check_no_jobs(reads: Reads, reservation: Reservation) -> None:
+    """Refuse to change what nodes boot while a job brings them there."""
+    open_jobs = reads.jobs(states=jobs.OPEN, reservation=reservation.id)
+    busy = [job for job in open_jobs if job.kind is not JobKind.WRITE_SLOT]
+    if busy:
+        raise Refused(
+            f"job {busy[-1].id} ({busy[-1].kind}) is at work for reservation {reservation.id};"
+            f" wait for its end (bootd jobs follow {busy[-1].id}), or bootd jobs cancel {busy[-1].id}"
+        )
+
+
+def _follow(
+    change: Transaction, reservation: Reservation, deployment: Deployment, pair: LunPair, now: datetime
+) -> list[Follower]:
+    """Give a deployment the image of the active side, and its nodes their clones of it."""
+    image = pair.sides[pair.active].image or deployment.image
+    moved = replace(
+        deployment, image=image, digest=pair.sides[pair.active].digest, side=pair.active, flipped_at=now
+    )
+    change.keep(moved)
+    followers = []
+    for name in deployment.nodes:
+        volume = luns.clone_volume(moved, pair.active, name)
+        has_clone = change.find(LunClone, volume) is not None
+        node = change.find(DeployedNode, f"{deployment.id}/{name}") or DeployedNode(deployment.id, name)
+        change.keep(_standing(node, volume if has_clone else "", pair, now))
+        followers.append(
+            Follower(name, reservation.id, reservation.project, deployment.image, image, has_clone)
+        )
+    return followers
+
+
+def _standing(node: DeployedNode, volume: str, pair: LunPair, now: datetime) -> DeployedNode:
+    """Return *node* as it is with its clone *volume*, or with "" before that is made."""
+    state = node.state
+    for event in (_TO_READY if volume else _TO_WAITING).get(state, ()):
+        state = NODE.after(state, event)
+    note = "" if volume else f"its clone of side {luns.SIDES[pair.active]} is being made"
+    return replace(node, state=state, volume=volume, note=note, changed_at=now)
+
+
+def _started(
+    change: Transaction, actor: str, deployment: Deployment, followers: list[Follower], now: datetime
+) -> Iterator[Job]:
+    """Have the nodes started anew, once each has its clone."""
+    without = [each.node for each in followers if not each.has_clone]
+    ready = [each.node for each in followers if each.has_clone]
+    if without:
+        yield jobs.add(
+            change,
+            JobKind.STAGE_LUN,
+            by=actor,
+            now=now,
+            nodes=without,
+            reservation=deployment.reservation,
+            deployment=deployment.id,
+            facts={THEN_START: True},
+        )
+    if ready:
+        yield jobs.add(
+            change, JobKind.START, by=actor, now=now, nodes=ready, reservation=deployment.reservation
+        )
