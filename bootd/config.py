@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bootd.errors import BadConfig, Mistake
+from bootd.workers import keys
 from netboot.arch import BY_NAME
 
 DEFAULT_FILE = Path("/etc/bootd/bootd.toml")
@@ -150,6 +151,7 @@ KEYS = (
     Key("store.url", "", _url, "the database; empty: bootd.db in data_dir"),
     Key("images.dark_store", "", _path_or_empty, "where disk images are kept; empty: dark in data_dir"),
     Key("images.dark_store_mount", False, _flag, "the dark store is a mount; not mounted, it is away"),
+    *(Key(*row) for row in keys.ROWS),
     Key("dhcp.mode", "proxy", _mode, "proxy: answer beside the site's DHCP server; off: no DHCP at all"),
     Key("dhcp.uefi", "boot-server", _one_of("boot-server", "offer"), "how UEFI learns its boot file"),
     Key("tftp.root", "", _path_or_empty, "your own boot files, before ours; empty: boot in data_dir"),

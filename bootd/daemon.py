@@ -4,8 +4,8 @@ import asyncio
 import errno
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.tftp import Asker, TftpListener
 from bootd.model import Override
+from bootd.outfit import Outfit, chap_of
 from bootd.ports import Sockets, bind, hold
 from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed
@@ -55,6 +56,8 @@ from bootd.services.reports import heard_in
 from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
 from bootd.upkeep import HELPER, Upkeep, roots
+from bootd.workers.calendar import Calendar
+from bootd.workers.handlers import HANDLERS
 from netboot.request import BootRequest, Stage
 
 _LOOK_EVERY_S = 10.0  # boot files, templates and image files are looked at this often
@@ -78,6 +81,7 @@ class Daemon:
         self._transfers = Transfers()
         self._stopping = asyncio.Event()
         self._why_stopped = ""
+        self._wake_calendar: Callable[[], None] = lambda: None
 
     def snapshot(self) -> Snapshot:
         """Return the state of the store that answers follow now."""
@@ -126,8 +130,8 @@ class Daemon:
             address=config["server.address"],
             tftp_server=config["tftp.server"],
         )
-        with self._open_store():
-            pass  # made, migrated, and known to be readable before a port is taken
+        with self._open_store() as store:  # made, migrated, and known to be readable before a port is taken
+            self._chap = chap_of(store)
         sockets = self._bind(stack)
         self._admin_token = self._token() if sockets.admin else None  # a file that root alone may read
         self._drop_privileges()
@@ -141,6 +145,7 @@ class Daemon:
         self._start_following(stack, sockets)
         self._answer_dhcp(stack, sockets)
         await self._answer_http(stack, sockets)
+        self._start_calendar(stack)
 
     def _make_folders(self, stack: AsyncExitStack) -> None:
         data = self._config.data_dir
@@ -187,6 +192,7 @@ class Daemon:
 
         def publish(snapshot: Snapshot, seconds: float) -> None:
             loop.call_soon_threadsafe(self._newer.put_nowait, (snapshot, seconds))
+            self._wake_calendar()
 
         def trouble(topic: str, text: str) -> None:
             loop.call_soon_threadsafe(self._trouble, topic, text)
@@ -200,6 +206,7 @@ class Daemon:
         )
         self._snapshot = feed.start()
         stack.callback(feed.stop)
+        self._look_again = feed.wake
 
         def used_up(override: Override, why: str) -> None:
             loop.call_soon_threadsafe(self._say_used, override, why)
@@ -224,6 +231,22 @@ class Daemon:
         self._telemetry.listen(evidence.take)
         self._telemetry.listen(self._write_down)
 
+    def _start_calendar(self, stack: AsyncExitStack) -> None:
+        """Begin to stage, start and end what is booked, on threads of its own."""
+        if not self._config["calendar.enabled"]:
+            return
+        loop = asyncio.get_running_loop()
+
+        def on_loop(call: Callable[..., None], *words: Any) -> None:
+            with suppress(RuntimeError):  # a step that took long may outlive the loop
+                loop.call_soon_threadsafe(call, *words)
+
+        outfit = Outfit(self._config, partial(on_loop, self._emit), committed=self._look_again)
+        calendar = Calendar(self._open_store, outfit, HANDLERS, trouble=partial(on_loop, self._trouble))
+        self._wake_calendar = calendar.wake
+        calendar.start()
+        stack.push_async_callback(asyncio.to_thread, calendar.stop)
+
     def _make_desk(self) -> ScriptDesk:
         return ScriptDesk(
             decide=self._decide,
@@ -235,6 +258,7 @@ class Daemon:
             loader_for=lambda architecture: self._upkeep.policy.loaders.get(architecture.name),
             local_helper=HELPER,
             tftp_server=self._config["tftp.server"],
+            chap=self._chap,
         )
 
     def _answer_dhcp(self, stack: AsyncExitStack, sockets: Sockets) -> None:

@@ -35,6 +35,7 @@ def plan(context: Context) -> datetime | None:
             for deed in agenda.deeds:
                 _do(change, deed, now)
             missed += [deed.reservation for deed in agenda.deeds if isinstance(deed, Miss)]
+    context.committed()
     for each in missed:
         context.emit(ReservationMissed(reservation=each.id, project=each.project))
     return agenda.next_at

@@ -58,6 +58,7 @@ class Context:
     tree: Tree
     emit: Emit
     stopping: Callable[[], bool] = lambda: False  # the daemon ends: leave the job to whoever comes next
+    committed: Callable[[], None] = lambda: None  # called after each commit: answers may depend on it
 
 
 @dataclass(slots=True)
@@ -146,6 +147,7 @@ class Work:
             self.job, self.parts = job, parts
             raise
         self._written = dict(self.parts)
+        self.context.committed()
 
     def _hold(self, change: Transaction) -> None:
         now = self.now

@@ -1,0 +1,95 @@
+"""What the calendar's workers are given: settings and drivers, as the configuration says."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from bootd.boot.places import Chap
+from bootd.clock import Clock, utc_now
+from bootd.config import Config
+from bootd.darkstore.tree import Tree
+from bootd.drivers.lun import LunBackend, open_backend
+from bootd.drivers.power import Powers
+from bootd.drivers.tools import Tools
+from bootd.drivers.transport import Transport, open_transport
+from bootd.model import LunClone
+from bootd.services import luns
+from bootd.store import Store
+from bootd.telemetry import Emit
+from bootd.workers import keys
+from bootd.workers.work import Context, GivenUp
+
+T = TypeVar("T")
+
+
+def chap_of(store: Store) -> Callable[[LunClone], Chap]:
+    """Return how nodes log in to their clones; the secret is the site's and made at the first call."""
+    secret = store.secret(luns.SECRET)
+    if secret is None:
+        with store.transaction("bootd", "secret of the LUNs") as change:
+            secret = change.make_secret(luns.SECRET)
+
+    def chap(clone: LunClone) -> Chap:
+        derived = luns.chap_of(secret, clone.volume)
+        return Chap(derived.user, derived.secret)
+
+    return chap
+
+
+class Outfit:
+    """Each driver is made once, when it is first needed, and shared by all threads.
+
+    *emit* and *committed* are called on the workers' threads.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        emit: Emit,
+        *,
+        committed: Callable[[], None] = lambda: None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._config, self._emit, self._committed, self._clock = config, emit, committed, clock
+        self._settings = keys.settings(config.__getitem__)
+        self._powers = Powers(self._tools("power"))
+        self._luns: LunBackend | None = None
+        self._transport: Transport | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, store: Store, holder: str) -> Context:
+        """Return what the worker *holder* works with on *store*."""
+        config = self._config
+        return Context(
+            store=store,
+            clock=self._clock,
+            holder=holder,
+            settings=self._settings,
+            powers=self._powers,
+            luns=self.luns,
+            transport=self.transport,
+            tree=Tree(config.dark_store, must_be_mount=config["images.dark_store_mount"]),
+            emit=self._emit,
+            committed=self._committed,
+        )
+
+    def luns(self) -> LunBackend:
+        """Return the LUN backend; raises `GivenUp` where the site has none."""
+        with self._lock:
+            self._luns = self._luns or self._open("luns.backend", open_backend, "luns")
+            return self._luns
+
+    def transport(self) -> Transport:
+        """Return the transport; raises `GivenUp` where the site has none."""
+        with self._lock:
+            self._transport = self._transport or self._open("imaging.transport", open_transport, "imaging")
+            return self._transport
+
+    def _open(self, key: str, make: Callable[[str, Tools], T], folder: str) -> T:
+        name = self._config[key]
+        if not name:
+            raise GivenUp(f"this site has none: {key} is empty in {self._config.file or 'the configuration'}")
+        return make(name, self._tools(folder))
+
+    def _tools(self, folder: str) -> Tools:
+        return Tools(self._config.data_dir / "drivers" / folder, clock=self._clock)

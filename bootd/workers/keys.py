@@ -1,0 +1,83 @@
+"""What the configuration says of the calendar, LUNs and imaging, and the settings that makes."""
+
+import importlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from bootd.errors import BadValue
+from bootd.model import check_name
+from bootd.workers.settings import Settings
+
+Check = Callable[[Any], str | None]  # what was expected, or None where the value fits
+
+_DAY_S = 86_400
+_IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9]+(?:[.-][a-z0-9]+)*")
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def _whole(low: int, high: int, what: str) -> Check:
+    def check(value: Any) -> str | None:
+        fits = type(value) is int and low <= value <= high
+        return None if fits else f"{what} from {low} to {high}"
+
+    return check
+
+
+def _driver(module: str) -> Check:
+    """One of the drivers of *module*, or none; it is imported where one is named."""
+
+    def check(value: Any) -> str | None:
+        if value == "":
+            return None
+        names = sorted(importlib.import_module(module).DRIVERS)
+        known = ", ".join(repr(name) for name in ["", *names])
+        return None if isinstance(value, str) and value in names else f"one of {known}"
+
+    return check
+
+
+def _memory_image(value: Any) -> str | None:
+    try:
+        check_name("memory image", value)
+    except (BadValue, TypeError):
+        return "the name of a memory image"
+    return None
+
+
+def _iqn(value: Any) -> str | None:
+    ok = isinstance(value, str) and _IQN.fullmatch(value)
+    return None if ok else 'an iSCSI name such as "iqn.2026-01.org.example"'
+
+
+# name, default, check, meaning
+ROWS: tuple[tuple[str, Any, Check, str], ...] = (
+    ("calendar.enabled", True, _flag, "stage, begin and end what is booked; false: another bootd does"),
+    ("calendar.window", 8, _whole(1, 1000, "a number"), "machines that are switched together"),
+    ("calendar.window_pause", 10, _whole(0, 3600, "seconds"), "seconds from one such window to the next"),
+    ("calendar.up_timeout", 300, _whole(10, _DAY_S, "seconds"), "seconds for a machine to say that it runs"),
+    ("luns.backend", "", _driver("bootd.drivers.lun"), "what keeps and exports LUNs; empty: there are none"),
+    ("luns.iqn", "iqn.2026-01.net.bootd", _iqn, "what the iSCSI names of the nodes begin with"),
+    ("imaging.transport", "", _driver("bootd.drivers.transport"), "what sends images; empty: nothing does"),
+    ("imaging.memory_image", "imager", _memory_image, "the memory image that writes slots"),
+    ("imaging.rate_mbit", 100, _whole(1, 1_000_000, "Mbit/s"), "Mbit/s of all sessions together"),
+    ("imaging.join_timeout", 180, _whole(10, _DAY_S, "seconds"), "seconds for a machine to join its session"),
+)
+
+
+def settings(value_of: Callable[[str], Any]) -> Settings:
+    """Return the settings of the workers from the values of these keys."""
+    return Settings(
+        lun_backend=value_of("luns.backend"),
+        transport=value_of("imaging.transport"),
+        imager=value_of("imaging.memory_image"),
+        rate=value_of("imaging.rate_mbit") * 1_000_000,
+        window=value_of("calendar.window"),
+        window_pause_s=float(value_of("calendar.window_pause")),
+        up_s=float(value_of("calendar.up_timeout")),
+        join_s=float(value_of("imaging.join_timeout")),
+        base_iqn=value_of("luns.iqn"),
+    )

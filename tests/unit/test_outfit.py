@@ -1,0 +1,65 @@
+"""What workers are given: drivers as the configuration names them, each made once."""
+
+from pathlib import Path
+
+import pytest
+
+from bootd import config
+from bootd.boot.places import Chap
+from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.transport.fake import FakeTransport
+from bootd.events import Event
+from bootd.outfit import Outfit, chap_of
+from bootd.workers.work import GivenUp
+from tests.helpers.deeds import a_clone
+from tests.helpers.site import memory_store
+
+FAKES = '[luns]\nbackend = "fake"\n[imaging]\ntransport = "fake"\nmemory_image = "writer"\n'
+
+
+def outfit(folder: Path, text: str = "", *, events: list[Event] | None = None) -> Outfit:
+    text = f'[server]\ndata_dir = "{folder}"\n{text}'
+    return Outfit(config.parse(text, Path("/etc/bootd/bootd.toml")), (events or []).append)
+
+
+def test_drivers_that_are_named_are_made_once_for_all_workers(tmp_path: Path) -> None:
+    made = outfit(tmp_path, FAKES)
+    first, second = (made(memory_store(), holder) for holder in ("first", "second"))
+    assert isinstance(first.luns(), FakeLuns)
+    assert isinstance(first.transport(), FakeTransport)
+    assert first.luns() is second.luns()
+    assert first.transport() is second.transport()
+    assert first.powers is second.powers
+    assert (first.holder, second.holder) == ("first", "second")
+
+
+@pytest.mark.parametrize(("driver", "key"), [("luns", "luns.backend"), ("transport", "imaging.transport")])
+def test_driver_that_is_not_named_ends_a_job_with_the_key_to_set(
+    tmp_path: Path, driver: str, key: str
+) -> None:
+    context = outfit(tmp_path)(memory_store(), "here")
+    with pytest.raises(GivenUp, match=f"{key} is empty in /etc/bootd/bootd.toml"):
+        getattr(context, driver)()
+
+
+def test_settings_and_dark_store_are_the_configured_ones(tmp_path: Path) -> None:
+    mounted = '[images]\ndark_store = "/mnt/dark"\ndark_store_mount = true\n'
+    context = outfit(tmp_path, FAKES + mounted)(memory_store(), "here")
+    assert context.settings.imager == "writer"
+    assert (context.tree.root, context.tree.must_be_mount) == (Path("/mnt/dark"), True)
+
+
+def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
+    outfit(tmp_path, FAKES)(memory_store(), "here")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_login_of_a_clone_is_its_own_and_the_same_after_a_restart() -> None:
+    store = memory_store()
+    chap, again = chap_of(store), chap_of(store)
+    logins = [chap(a_clone(node)) for node in ("node1", "node2")]
+    assert logins == [again(a_clone(node)) for node in ("node1", "node2")]
+    assert all(isinstance(login, Chap) for login in logins)
+    assert logins[0].user != logins[1].user
+    assert logins[0].secret != logins[1].secret
+    assert chap_of(memory_store())(a_clone()).secret != logins[0].secret

@@ -1,0 +1,81 @@
+"""The keys of the calendar, LUNs and imaging, and the settings they make."""
+
+from pathlib import Path
+
+import pytest
+
+from bootd.config import parse
+from bootd.drivers import lun, transport
+from bootd.errors import BadConfig
+from bootd.workers import keys
+from bootd.workers.settings import Settings
+
+
+def found(text: str) -> Settings:
+    return keys.settings(parse(text, Path("/etc/bootd/bootd.toml")).__getitem__)
+
+
+def test_without_a_word_the_settings_are_the_standard_ones() -> None:
+    assert found("") == Settings()
+
+
+def test_each_key_has_its_setting_in_the_workers_units() -> None:
+    text = """
+[calendar]
+window = 4
+window_pause = 30
+up_timeout = 600
+[luns]
+backend = "fake"
+iqn = "iqn.2026-01.org.example"
+[imaging]
+transport = "fake"
+memory_image = "writer"
+rate_mbit = 900
+join_timeout = 60
+"""
+    assert found(text) == Settings(
+        lun_backend="fake",
+        transport="fake",
+        imager="writer",
+        rate=900_000_000,
+        window=4,
+        window_pause_s=30.0,
+        up_s=600.0,
+        join_s=60.0,
+        base_iqn="iqn.2026-01.org.example",
+    )
+
+
+@pytest.mark.parametrize("name", sorted(lun.DRIVERS))
+def test_every_lun_driver_may_be_named(name: str) -> None:
+    assert found(f'[luns]\nbackend = "{name}"\n').lun_backend == name
+
+
+@pytest.mark.parametrize("name", sorted(transport.DRIVERS))
+def test_every_transport_may_be_named(name: str) -> None:
+    assert found(f'[imaging]\ntransport = "{name}"\n').transport == name
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "expected"),
+    [
+        ("luns", 'backend = "zfs"', "one of '', 'fake'"),
+        ("luns", "backend = true", "one of '', 'fake'"),
+        ("luns", 'iqn = "example.org"', 'an iSCSI name such as "iqn.2026-01.org.example"'),
+        ("luns", 'iqn = "iqn.2026-01.Example"', "an iSCSI name"),
+        ("imaging", 'transport = "udpcast-by-hand"', "one of '', 'fake'"),
+        ("imaging", 'memory_image = "../imager"', "the name of a memory image"),
+        ("imaging", "rate_mbit = 0", "Mbit/s from 1 to 1000000"),
+        ("imaging", "join_timeout = 5", "seconds from 10 to 86400"),
+        ("calendar", "window = 0", "a number from 1 to 1000"),
+        ("calendar", "window = true", "a number from 1 to 1000"),
+        ("calendar", "window_pause = -1", "seconds from 0 to 3600"),
+        ("calendar", "up_timeout = 1.5", "seconds from 10 to 86400"),
+        ("calendar", 'enabled = "yes"', "true or false"),
+    ],
+)
+def test_value_that_does_not_fit_says_what_was_expected(table: str, line: str, expected: str) -> None:
+    with pytest.raises(BadConfig, match=r"bootd\.toml:2: ") as caught:
+        found(f"[{table}]\n{line}\n")
+    assert f"expected {expected}" in str(caught.value)
