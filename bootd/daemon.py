@@ -48,6 +48,7 @@ from bootd.listeners.tftp import Asker, TftpListener
 from bootd.model import Override
 from bootd.outfit import Outfit, chap_of
 from bootd.ports import Sockets, bind, hold
+from bootd.services.calendarfeed import CalendarFeeds
 from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed
 from bootd.services.filescan import FileIndex
@@ -273,6 +274,8 @@ class Daemon:
         stack.callback(DhcpListener(sockets.dhcp, responder, self._emit).close)
 
     async def _answer_http(self, stack: AsyncExitStack, sockets: Sockets) -> None:
+        calendars = CalendarFeeds(self._open_store)
+        stack.push_async_callback(calendars.aclose)
         parts = Parts(
             desk=self._desk,
             lookup=self._files.lookup,
@@ -285,6 +288,7 @@ class Daemon:
             host_name=self._attribution.host_name,
             address=self._config["server.address"],
             transfers=self._transfers,
+            calendar=calendars.get,
         )
         runner = await serve(make_app(parts), sockets.http, self._emit)
         stack.push_async_callback(runner.cleanup)

@@ -200,6 +200,30 @@ class FileSent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarSent(Event):
+    """A calendar program fetched what it subscribed to, or heard that nothing changed since (no octets).
+
+    ``bootd reservations feed list`` says whose feed that number is.
+    """
+
+    name: ClassVar[str] = "http.calendar_sent"
+    by_anyone: ClassVar[bool] = True
+    client: str
+    feed: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarRefused(Reasoned):
+    """A calendar was asked for that is nobody's: a feed that was removed, or somebody tries."""
+
+    name: ClassVar[str] = "http.calendar_refused"
+    by_anyone: ClassVar[bool] = True
+    client: str
+    why: str = "no-such-feed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReported(Event):
     """A machine told how it fares: an agent with the token of its command line, or an image without one.
 

@@ -10,6 +10,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.reservations_calendar import export, import_
+from bootd.cli.reservations_feed import feed
 from bootd.cli.reservations_places import deployment_plain, plan_plain, tell_deployment, tell_plan
 from bootd.cli.tables import print_table
 from bootd.cli.zone import server_zone
@@ -328,5 +329,5 @@ def next_free(site: Site, nodes: str, hours: float, after: str, count: int | Non
         click.echo(f"{show_span(free.starts_at, free.ends_at, zone)}  {nodeset.fold(free.nodes)}")
 
 
-for command in (export, import_):
+for command in (export, import_, feed):
     reservations.add_command(command)

@@ -70,10 +70,16 @@ class Events:
     unread: tuple[Unread, ...]
 
 
-def format_events(events: Iterable[Event], name: str) -> str:
-    """Return a calendar; the same events give the same text."""
+def format_events(events: Iterable[Event], name: str, *, look_again_min: int = 0) -> str:
+    """Return a calendar; the same events give the same text.
+
+    *look_again_min*: how often, in minutes, programs that subscribe may ask for it (RFC 7986 section 5.7).
+    """
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:{_PRODUCT}", "CALSCALE:GREGORIAN", "METHOD:PUBLISH"]
     lines.append(f"X-WR-CALNAME:{_escaped(name)}")
+    if look_again_min:
+        lines.append(f"REFRESH-INTERVAL;VALUE=DURATION:PT{look_again_min}M")
+        lines.append(f"X-PUBLISHED-TTL:PT{look_again_min}M")  # what programs ask by that are older than that
     for event in events:
         lines += _event_lines(event)
     lines.append("END:VCALENDAR")

@@ -11,6 +11,8 @@ from aiohttp.typedefs import Handler, Middleware
 from bootd.events import InternalError, PacketDropped
 from bootd.telemetry import Emit
 
+SECRET_PATHS = "/calendar/"  # below it a path is known to whom it was given
+
 
 def error_text(code: str, message: str) -> str:
     """Return the one shape of errors of the API: ``{"error": {"code": …, "message": …}}``."""
@@ -32,10 +34,17 @@ def errors_to_sentences(emit: Emit) -> Middleware:
         except (web.HTTPException, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - the last resort of every request
-            emit(InternalError(where=f"http {request.method} {request.path}", text=repr(error)))
+            emit(InternalError(where=f"http {request.method} {_told(request)}", text=repr(error)))
             raise failure(web.HTTPInternalServerError, "internal", "bootd met an error of its own") from None
 
     return middleware
+
+
+def _told(request: web.Request) -> str:
+    """Return what was asked for, as it may be written down: some paths are a secret."""
+    if request.path.startswith(SECRET_PATHS):
+        return f"{SECRET_PATHS}…"
+    return request.path
 
 
 def body_in_time(limit_s: float) -> Middleware:

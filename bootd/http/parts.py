@@ -2,7 +2,7 @@
 
 import resource
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from bootd.boot.token import Tokens
 from bootd.clock import Clock
 from bootd.events import PacketDropped
 from bootd.http.errors import failure
+from bootd.model import PublishedCalendar
 from bootd.telemetry import Emit, Problems
 
 _OTHER_FILES = 200  # descriptors kept for everything but transfers
@@ -43,6 +44,10 @@ class Transfers:
         return self.running >= self.limit
 
 
+async def _no_calendar(token: str) -> PublishedCalendar | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything a handler may use."""
@@ -58,6 +63,7 @@ class Parts:
     host_name: Callable[[str], str]  # MAC address -> name in the host table, "" for none
     address: str = ""  # what nodes are to call us; "" for the address they reached us by
     transfers: Transfers = field(default_factory=Transfers)
+    calendar: Callable[[str], Awaitable[PublishedCalendar | None]] = _no_calendar  # by its token
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

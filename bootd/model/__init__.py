@@ -1,6 +1,7 @@
 """The records bootd keeps about a site, as plain values."""
 
 from bootd.model.deployments import DeployedNode, Deployment
+from bootd.model.feeds import CalendarFeed, PublishedCalendar
 from bootd.model.images import DiskImage, ImageKind, ImagePart, ImageRef, parse_image_ref
 from bootd.model.jobs import Job, JobKind, JobPart, Lease, Outcome
 from bootd.model.machines import (
@@ -28,6 +29,7 @@ __all__ = [
     "SETTING_VALUES",
     "Assignment",
     "Booked",
+    "CalendarFeed",
     "DeployedNode",
     "Deployment",
     "DiskImage",
@@ -50,6 +52,7 @@ __all__ = [
     "Override",
     "Place",
     "Project",
+    "PublishedCalendar",
     "Reservation",
     "Role",
     "Schemes",

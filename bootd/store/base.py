@@ -13,6 +13,7 @@ from bootd.boot.snapshot import Changes, Policy, Snapshot
 from bootd.lifecycle.placement import Need, Standing
 from bootd.model import (
     Assignment,
+    CalendarFeed,
     DeployedNode,
     Deployment,
     DiskImage,
@@ -46,9 +47,10 @@ AnyRecord = (
     | Deployment
     | DeployedNode
     | Job
+    | CalendarFeed
 )
 Record = TypeVar("Record", bound=AnyRecord)
-Numbered = Reservation | Deployment | Job  # records that bootd numbers itself
+Numbered = Reservation | Deployment | Job | CalendarFeed  # records that bootd numbers itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,10 @@ class Reads(ABC):
         """Return what one transaction changed, in its order."""
 
     @abstractmethod
+    def times_changed(self, kind: str) -> dict[str, tuple[int, datetime]]:
+        """Return by key how often rows of *kind* were written, the first time included, and when last."""
+
+    @abstractmethod
     def entries_about(self, kind: str, keys: Iterable[str]) -> list[JournalEntry]:
         """Return what became of the rows of *kind* with these *keys*, oldest first."""
 
@@ -171,7 +177,7 @@ class Reads(ABC):
 
         Keys: a project's name, an image's ref, ``host/number`` of a slot, the group of a slot scheme
         or LUN pair, the volume of a LUN clone, ``deployment/node``, and the numbers of reservations,
-        deployments and jobs.
+        deployments, jobs and calendar feeds.
         """
 
     @abstractmethod

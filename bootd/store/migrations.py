@@ -141,6 +141,10 @@ CREATE INDEX job_parts_by_node ON job_parts(node);
 CREATE TABLE leases (
   name TEXT PRIMARY KEY, holder TEXT NOT NULL, until TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE calendar_feeds (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, digest TEXT NOT NULL UNIQUE,
+  created_at TEXT NOT NULL, created_by TEXT NOT NULL
+) STRICT;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE reservation_nodes (
   node TEXT NOT NULL, reservation INTEGER NOT NULL, PRIMARY KEY (node, reservation)

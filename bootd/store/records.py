@@ -6,6 +6,7 @@ from typing import Any
 
 from bootd.model import (
     Booked,
+    CalendarFeed,
     DeployedNode,
     Deployment,
     DiskImage,
@@ -152,6 +153,20 @@ RESERVATION = Kind(
     "reservation",
 )
 
+_FEED_COLUMNS = ("id", "project", "digest", "created_at", "created_by")
+CALENDAR_FEED = Kind(
+    "calendar_feed",
+    "calendar_feeds",
+    "id",
+    _FEED_COLUMNS,
+    frozenset(),
+    lambda feed: asdict(feed) | {"created_at": instant(feed.created_at)},
+    lambda row: CalendarFeed(
+        **{c: row[c] for c in _FEED_COLUMNS} | {"created_at": parse_instant(row["created_at"])}
+    ),
+    "calendar feed",
+)
+
 KINDS: Mapping[type, Kind[Any]] = {
     Project: PROJECT,
     DiskImage: DISK_IMAGE,
@@ -163,4 +178,5 @@ KINDS: Mapping[type, Kind[Any]] = {
     Deployment: DEPLOYMENT,
     DeployedNode: DEPLOYED_NODE,
     Job: JOB,
+    CalendarFeed: CALENDAR_FEED,
 }

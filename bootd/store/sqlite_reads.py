@@ -79,6 +79,11 @@ class SqliteReads(DeedReads, SlotReads):
             _entry(row) for row in self._ask("SELECT * FROM journal WHERE change = ? ORDER BY id", (change,))
         ]
 
+    def times_changed(self, kind: str) -> dict[str, tuple[int, datetime]]:
+        # SQLite takes a column without an aggregate from the row that max() found
+        sql = "SELECT key, count(*) AS times, max(id), at FROM journal WHERE kind = ? GROUP BY key"
+        return {row["key"]: (row["times"], rows.parse_instant(row["at"])) for row in self._ask(sql, (kind,))}
+
     def entries_about(self, kind: str, keys: Iterable[str]) -> list[JournalEntry]:
         sql = f"SELECT * FROM journal WHERE kind = ? AND key {AMONG} ORDER BY id"
         return [_entry(row) for row in self._ask(sql, (kind, as_list(keys)))]

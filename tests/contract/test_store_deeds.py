@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bootd.model import (
+    CalendarFeed,
     DeployedNode,
     Deployment,
     DiskImage,
@@ -74,6 +75,7 @@ RECORDS: list[tuple[Any, str | int, dict[str, Any]]] = [
     (A_DEPLOYMENT, 1, {"state": "dark", "flipped_at": None}),
     (a_node(volume="roots-0-node1", note="x"), "1/node1", {"state": "running", "changed_at": None}),
     (A_JOB, 1, {"state": "done", "facts": {}}),
+    (CalendarFeed(1, "mesh", "ab" * 32, NOON, "anna"), 1, {"project": ""}),
 ]
 each = pytest.mark.parametrize(
     ("record", "key", "changed"), RECORDS, ids=[type(r[0]).__name__ for r in RECORDS]
@@ -248,6 +250,15 @@ def test_the_story_of_records_is_told_oldest_first(store: Store, clock: HandCloc
     assert store.entries_about("deployment", []) == []
 
 
+def test_how_often_and_when_rows_were_changed_is_told_by_key(store: Store, clock: HandClock) -> None:
+    put_in_place(store)
+    clock.move(minutes=1)
+    keep(store, a_node(state="running"))
+    later = NOON + timedelta(minutes=1)
+    assert store.times_changed("deployed_node") == {"1/node1": (2, later), "1/node2": (1, NOON)}
+    assert store.times_changed("nothing") == {}
+
+
 def test_deployments_of_an_image_are_told_by_version_or_all(store: Store) -> None:
     put_in_place(store)
     newer = replace(IMAGE, version=10)
@@ -260,5 +271,5 @@ def test_deployments_of_an_image_are_told_by_version_or_all(store: Store) -> Non
 def test_kinds_of_the_tests_are_all_there_are() -> None:
     assert {type(record) for record, _, _ in RECORDS} == {
         *(Project, DiskImage, Reservation, Slot, SlotScheme),
-        *(LunPair, LunClone, Deployment, DeployedNode, Job),
+        *(LunPair, LunClone, Deployment, DeployedNode, Job, CalendarFeed),
     }
