@@ -1,6 +1,6 @@
 """The decision told to people: by which rule, from which facts, with which answers on the way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -59,10 +59,11 @@ def explain(
     *,
     stage: Stage | None = None,
     show_time: Callable[[datetime], str] = _in_utc,
+    booked: Iterable[str] = (),
 ) -> Explanation:
     """Play the machine's questions against *snapshot*: the one of *stage*, or all from its ROM on.
 
-    *show_time* writes the instants among the facts.
+    *show_time* writes the instants among the facts; *booked* are the facts of its reservation.
     """
     steps = tuple(_steps(snapshot, mac, arch, at, server, stage))
     decision = steps[-1].decision
@@ -74,7 +75,7 @@ def explain(
         at,
         decision.rule,
         RULES[decision.rule],
-        tuple(_facts(snapshot, host, mac, at, show_time)),
+        (*_facts(snapshot, host, mac, at, show_time), *booked),
         steps,
     )
 
@@ -93,7 +94,8 @@ def describe(decision: BootDecision) -> str:
         device = decision.place.device
         return f"slot {decision.slot}{f' ({device})' if device else ''}: {decision.place.image}"
     if isinstance(decision, BootLun):
-        return f"LUN of {decision.clone.group} ({decision.clone.volume}): {decision.place.image}"
+        volume = decision.clone.volume or "its clone is made when the image is staged"
+        return f"LUN of {decision.clone.group} ({volume}): {decision.place.image}"
     return f"diagnosis: {decision.problem}"
 
 

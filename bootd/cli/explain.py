@@ -1,7 +1,8 @@
-"""``bootd explain``: what would it boot, by which rule, from which facts?"""
+"""``bootd explain``: what would it boot, by which rule, from which facts? Now, or at a later time."""
 
 import socket
-from datetime import UTC, datetime, tzinfo
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,20 @@ from bootd.clock import utc_now
 from bootd.errors import BadValue
 from bootd.formats.fields import nearest
 from bootd.formats.instants import parse_instant, show_instant, zone_name
-from netboot.arch import BY_NAME, Architecture
+from netboot.arch import BY_NAME, Architecture, Firmware
 from netboot.request import Stage
 
 if TYPE_CHECKING:
+    from bootd.boot.decide import BootDecision
     from bootd.boot.explain import Explanation
+    from bootd.boot.forecast import Booking
     from bootd.boot.offer import ServerFacts
     from bootd.boot.snapshot import Snapshot
+    from bootd.model import Schemes
+    from bootd.store import Reads
 
+_STILL_NOW = timedelta(minutes=1)  # who types the minute that the clock shows means now
+_HELPS = {Firmware.BIOS: "bios", Firmware.UEFI: "efi"}  # as `ScriptFacts` calls the two
 _SHORT = {"bios": "x86-bios", "uefi": "x64-uefi", "http": "x64-uefi-http", "arm64": "arm64-uefi"}
 _TIMES = (
     "TIME: '2026-01-05 09:00' (this machine's zone), '2026-01-05 09:00+01:00', "
@@ -40,7 +47,7 @@ _TIMES = (
     type=click.Choice([s.value for s in (Stage.ROM, Stage.IPXE, Stage.GPXE)]),
     help="Only this question.",
 )
-@click.option("--at", "at_text", metavar="TIME", help="As if it were TIME.")
+@click.option("--at", "at_text", metavar="TIME", help="At a later TIME, if all goes as planned.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_site
 def explain(
@@ -48,27 +55,57 @@ def explain(
 ) -> None:
     """Say what a machine would boot, by which rule, from which facts, with each answer on the way."""
     from bootd.boot import explain as rules
+    from bootd.boot import forecast
 
     arch = _architecture(firmware)
-    snapshot = _snapshot(site)
-    mac, _ = find_machine(machine, snapshot.hosts.get, lambda: snapshot.hosts)
-    server = _server(site)
     zone, now = server_zone(), utc_now()
-    at = now if at_text is None else parse_instant(at_text, zone, base=now, field="--at").astimezone(UTC)
+    at = _instant(at_text, zone, now, machine)
+    known = _look(site, machine, at)
+    snapshot, name, booking = known.snapshot, known.host, known.booking
+    if at > now:
+        snapshot = forecast.forecast(snapshot, [booking] if booking else [], known.schemes, at)
+    server = _server(site)
     found = rules.explain(
         snapshot,
-        mac,
+        known.mac,
         arch,
         at,
         server,
         stage=Stage(stage) if stage else None,
         show_time=lambda each: _time(each, zone),
+        booked=forecast.facts(booking, name, lambda each: _time(each, zone)) if booking else (),
     )
     script = _script(site, found, server)
+    sure = forecast.how_sure(booking, name) if at > now and name else ""
     if as_json:
-        print_json(_as_json(found, script))
+        print_json(_as_json(found, script) | {"forecast": sure or None, "reservation": _plain(known)})
     else:
-        _show(found, script, zone)
+        _show(found, script, zone, sure)
+
+
+def _instant(text: str | None, zone: tzinfo, now: datetime, machine: str) -> datetime:
+    """Return the instant that is asked about; raises `BadValue` for the past.
+
+    What a machine would have booted then depended on records that have changed since.
+    """
+    if text is None:
+        return now
+    at = parse_instant(text, zone, base=now, field="--at").astimezone(UTC)
+    if at < now - _STILL_NOW:
+        past = f"now or later: what was is told by bootd trace {machine}; such as +2h or '2030-01-05 09:00'"
+        raise BadValue("--at", text, past)
+    return max(at, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the store says that bears on one machine."""
+
+    snapshot: "Snapshot"
+    mac: str
+    host: str  # "" where the machine is unknown
+    booking: "Booking | None"  # that holds it at the time asked about
+    schemes: "Schemes"
 
 
 def _architecture(text: str) -> Architecture:
@@ -83,14 +120,36 @@ def _time(at: datetime, zone: tzinfo) -> str:
     return f"{show_instant(at, zone)} {zone_name(zone)}"
 
 
-def _snapshot(site: Site) -> "Snapshot":
-    """Return the store as the daemon would see it, with the loaders it would find."""
+def _look(site: Site, machine: str, at: datetime) -> _Known:
+    """Read the store as the daemon would see it, with the loaders it would find."""
     from bootd.boot.snapshot import Policy
     from bootd.upkeep import loaders_on_disk
 
     policy = Policy(loaders=loaders_on_disk(site.config), uefi_strategy=site.config["dhcp.uefi"])
     with site.read_store() as store:
-        return store.load_snapshot(policy)
+        snapshot = store.load_snapshot(policy)
+        mac, name = find_machine(machine, snapshot.hosts.get, lambda: snapshot.hosts)
+        if name is None and mac in snapshot.hosts_by_mac:
+            name = snapshot.hosts_by_mac[mac].name
+        booking = _booking(store, name, at) if name else None
+        return _Known(snapshot, mac, name or "", booking, store.schemes())
+
+
+def _booking(reads: "Reads", host: str, at: datetime) -> "Booking | None":
+    """Return the reservation that has *host* at *at*, with what is known of its images there."""
+    from bootd.boot.forecast import Booking, booked_for
+    from bootd.model import DeployedNode, LunClone
+
+    there = [Booking(each) for each in reads.reservations_between(at, at + timedelta(seconds=1))]
+    found = booked_for(there, host, at)
+    if found is None:
+        return None
+    deployments = tuple(reads.deployments_of(found.reservation.id))
+    asked = [reads.find(DeployedNode, f"{each.id}/{host}") for each in deployments]
+    nodes = {node.key: node for node in asked if node is not None}
+    clones = [reads.find(LunClone, node.volume) for node in nodes.values() if node.volume]
+    by_volume = {clone.volume: clone for clone in clones if clone is not None}
+    return Booking(found.reservation, deployments, nodes, by_volume)
 
 
 def _server(site: Site) -> "ServerFacts":
@@ -123,13 +182,15 @@ def _server(site: Site) -> "ServerFacts":
 
 
 def _script(site: Site, found: "Explanation", server: "ServerFacts") -> str:
-    """Return the script at the end of the way, its token left out; "" where there is none."""
-    from bootd.boot.decide import BootLocal, BootMemory, Diagnose
+    """Return the script at the end of the way, its token and secret left out; "" where there is none."""
+    from bootd.boot.decide import BootLun, ChainLoader, Silent
     from bootd.boot.render import Renderer, ScriptFacts
 
     last = found.steps[-1]
-    if not isinstance(last.decision, BootMemory | BootLocal | Diagnose):
+    if isinstance(last.decision, ChainLoader | Silent):
         return ""
+    if isinstance(last.decision, BootLun) and not last.decision.clone.volume:
+        return ""  # it will name a clone that is not made yet
     facts = ScriptFacts(
         base_url=server.http_base,
         arch=found.arch,
@@ -138,6 +199,7 @@ def _script(site: Site, found: "Explanation", server: "ServerFacts") -> str:
         loader=site.config.loaders.get(found.arch.name),
         local_helper=_helper(site.data_dir),
     )
+    facts = replace(facts, **_place_facts(site.data_dir, last.decision))
     dialect = "gpxe" if last.request.stage is Stage.GPXE else "ipxe"
     return Renderer([site.data_dir / "templates"]).render(last.decision, dialect, facts).text
 
@@ -145,7 +207,40 @@ def _script(site: Site, found: "Explanation", server: "ServerFacts") -> str:
 def _helper(data_dir: Path) -> str | None:
     from bootd.upkeep import HELPER
 
-    return HELPER if (data_dir / "files" / HELPER).exists() else None
+    return _if_there(data_dir, HELPER)
+
+
+def _place_facts(data_dir: Path, decision: "BootDecision") -> dict[str, Any]:
+    """Return what a script must know of a slot or a LUN; the secret is not shown to people."""
+    from bootd.boot.decide import BootLun, BootSlot
+    from bootd.boot.places import Chap, grub_disk, slot_helper
+
+    if isinstance(decision, BootLun):
+        return {"chap": Chap(decision.clone.chap_user, "not-shown-here")}
+    if not isinstance(decision, BootSlot):
+        return {}
+    disk = grub_disk(decision.place.device)
+    names = {kind: slot_helper(kind, disk, decision.slot) for kind in (Firmware.BIOS, Firmware.UEFI)}
+    return {f"slot_{_HELPS[kind]}": _if_there(data_dir, name) for kind, name in names.items()}
+
+
+def _if_there(data_dir: Path, name: str) -> str | None:
+    return name if (data_dir / "files" / name).exists() else None
+
+
+def _plain(known: _Known) -> dict[str, Any] | None:
+    from bootd.boot.forecast import word
+
+    if known.booking is None:
+        return None
+    there, deployment = known.booking.reservation, known.booking.deployment_of(known.host)
+    facts: dict[str, Any] = {"id": there.id, "project": there.project, "state": there.state}
+    facts |= {"starts_at": there.starts_at, "ends_at": there.ends_at}
+    if deployment is not None:
+        facts |= {"image": str(deployment.image), "deployment": deployment.state, "word": word(deployment)}
+        facts |= {"slot": deployment.slot, "group": deployment.group}
+        facts |= {"node": known.booking.node(deployment, known.host).state}
+    return facts
 
 
 def _as_json(found: "Explanation", script: str) -> dict[str, Any]:
@@ -170,9 +265,11 @@ def _as_json(found: "Explanation", script: str) -> dict[str, Any]:
     }
 
 
-def _show(found: "Explanation", script: str, zone: tzinfo) -> None:
+def _show(found: "Explanation", script: str, zone: tzinfo, sure: str) -> None:
     name = found.host.name if found.host else "unknown machine"
     click.echo(f"{name}  {found.mac}  {found.arch.name}  at {_time(found.at, zone)}")
+    if sure:
+        click.echo(f"  planned {sure}")
     click.echo(f"  rule    {found.rule}: {found.meaning}")
     for number, fact in enumerate(found.facts):
         click.echo(f"  {'facts' if number == 0 else '':<7} {fact}")
