@@ -25,6 +25,7 @@ COMMANDS = {
     "projects": ("bootd.cli.projects:projects", "Projects: who keeps images and books machines"),
     "images": ("bootd.cli.images:images", "Disk images in the dark store: scan, add, verify …"),
     "luns": ("bootd.cli.luns:luns", "LUN pairs of root nodes: which side is active, and what is staged"),
+    "slots": ("bootd.cli.slots:slots", "Slots of mesh nodes: what their disks hold; pin, wipe, schemes"),
     "reservations": ("bootd.cli.reservations:reservations", "Reservations: who has which machines, when"),
     "config": ("bootd.cli.config:config", "Check and show the configuration"),
     "lab": ("bootd.cli.lab:lab", "The virtual lab: QEMU machines in namespaces of their own"),

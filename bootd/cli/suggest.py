@@ -1,12 +1,13 @@
 """What the shell completes: hosts, groups, images, read from the store; silent when that fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 from click.shell_completion import CompletionItem
 
 from bootd.cli.context import Site
-from bootd.model import DiskImage, LunPair, Project, Reservation
+from bootd.model import DiskImage, LunPair, Project, Reservation, SlotScheme
+from bootd.model.places import STANDARD_SCHEME
 from bootd.store import Store
 
 NODESET_HELP = "NODESET: node[01-40,!07], @role:mesh, @GROUP, @all, a name or a MAC address; commas between."
@@ -42,6 +43,10 @@ def lab_node(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     return [CompletionItem(word) for word in dict.fromkeys(found) if word.startswith(incomplete)]
 
 
+def _slot_numbers(schemes: Iterable[SlotScheme]) -> set[int]:
+    return {number for scheme in (STANDARD_SCHEME, *schemes) for number in scheme.numbers}
+
+
 def _node_sets(store: Store) -> list[str]:
     hosts = store.hosts()
     roles = {f"@role:{host.role}" for host in hosts if host.role}
@@ -59,6 +64,10 @@ lun_pair = _from_store(lambda store: [each.group for each in store.every(LunPair
 reservation = _from_store(
     lambda store: [str(each.id) for each in store.every(Reservation) if each.state in ("booked", "active")]
 )
+slot_number = _from_store(
+    lambda store: [str(number) for number in sorted(_slot_numbers(store.every(SlotScheme)))]
+)
+slot_scheme = _from_store(lambda store: [each.group or "@all" for each in store.every(SlotScheme)])
 target = _from_store(
     lambda store: ["local", "default", *(f"memory:{each.name}" for each in store.memory_images())]
 )

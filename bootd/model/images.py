@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from bootd.errors import BadValue
@@ -80,6 +81,7 @@ class DiskImage:
         return "sha256:" + hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
+@lru_cache(maxsize=4096)  # a site has thousands of slots with the same few images
 def parse_image_ref(text: str) -> ImageRef:
     """Return the image *text* names; raises `BadValue`."""
     match = _REF.match(text)

@@ -178,22 +178,27 @@ class Row:
 
 def contents(reads: Reads, nodes: str | None = None) -> list[Row]:
     """Return what is in the slots of *nodes* (None: of all that have slots), the empty ones too."""
-    hosts = nodeset.parse(nodes, reads.hosts()) if nodes else reads.hosts()
-    hosts = [host for host in hosts if host.role is not Role.ROOT]
+    known = reads.hosts()
+    hosts = [host for host in (nodeset.parse(nodes, known) if nodes else known) if host.role is not Role.ROOT]
     names = {host.name for host in hosts}
     found = [
         each
-        for each in reads.slot_contents([*names] if nodes else None)
+        for each in reads.slot_contents(names if nodes else None)
         if each.pinned or each.state != SLOT.first  # one that is empty again is like those never written
     ]
-    rows = [_row(each, sorted(names.intersection(each.hosts))) for each in found]
+    rows = [_row(each, [name for name in each.hosts if name in names]) for each in found]
     rows = [row for row in rows if row.nodes] + _empty(reads.schemes(), hosts, found)
     return _merged(rows)
 
 
 def _row(content: SlotContent, nodes: Sequence[str]) -> Row:
     return Row(
-        (content.number,), content.state, content.image, content.pinned, tuple(nodes), content.last_used_at
+        numbers=(content.number,),
+        state=content.state,
+        image=content.image,
+        pinned=content.pinned,
+        nodes=tuple(sorted(nodes)),
+        last_used_at=content.last_used_at,
     )
 
 

@@ -99,6 +99,7 @@ CREATE TABLE slots (
   key TEXT PRIMARY KEY, host TEXT NOT NULL, number INTEGER NOT NULL, image TEXT, digest TEXT NOT NULL,
   state TEXT NOT NULL, pinned INTEGER NOT NULL, last_used_at TEXT, UNIQUE (host, number)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX slots_by_content ON slots(number, state, image, pinned, host, last_used_at);
 CREATE TABLE slot_schemes (
   key TEXT PRIMARY KEY, disk TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
