@@ -92,7 +92,6 @@ class TgtLuns(FileLuns):
         if record.login not in (None, login) and target is not None and self._is_ours(target):
             self._bar(target)  # the rule must not stand while the record and the account differ
         record = keep_login(self._shelf, record, login)
-        self._between("export.kept", record.name)
         self._serve(record, login, targets)
         return self._export_of(record, login, self._addresses())
 
@@ -104,7 +103,6 @@ class TgtLuns(FileLuns):
             users |= set(target.accounts)
             self._remove(name, target, force)
             del targets[target.name]
-        self._between("unexport.closed", name)
         record = self._shelf.find(name)
         if record is not None and record.login is not None:
             users.add(record.login.user)
@@ -185,18 +183,19 @@ class TgtLuns(FileLuns):
     def _new_target(self, volume: str, targets: Targets) -> Target:
         name = self._name(volume)
         target = Target(_number(name), name)
-        for other in targets.values():
-            if other.tid == target.tid and other.name != name:
+        for other in [one for one in targets.values() if one.tid == target.tid]:
+            if other.name != name and self._is_there(other):
                 raise LunRefused(
                     volume, f"its number is taken by tgtd's target {other.name}: name it otherwise"
                 )
+            del targets[other.name]
         self._tgtd.new_target(target.tid, name)
         targets[name] = target
         return target
 
     def _give_account(self, volume: str, target: Target, login: Login, targets: Targets) -> None:
         """Bind the account, with the secret it should have: an open target's has, others' may be old."""
-        sharing = [one for one in targets.values() if login.user in one.accounts]
+        sharing = [one for one in targets.values() if login.user in one.accounts and self._is_there(one)]
         for other in sharing:
             if not self._is_ours(other):
                 raise LunRefused(volume, f"CHAP user {login.user} is taken by tgtd's target {other.name}")
@@ -206,7 +205,8 @@ class TgtLuns(FileLuns):
                 one.accounts.remove(login.user)
             self._tgtd.new_account(login.user, login.secret)
         if login.user not in target.accounts:
-            self._tgtd.bind_account(target.tid, login.user)
+            with unless(Said.USER_EXISTS):
+                self._tgtd.bind_account(target.tid, login.user)
             target.accounts.append(login.user)
 
     def _bar(self, target: Target) -> None:
@@ -267,18 +267,16 @@ class TgtLuns(FileLuns):
     # -- what tgtd tells ---------------------------------------------------------------------
 
     def _targets(self) -> Targets:
-        """Return the listing, without lines about our targets that cannot be true."""
+        """Return the listing, without what cannot be true; two stories of one target are none."""
         targets: Targets = {}
         for target in self._tgtd.targets():
-            if self._volume_of(target) != target.name:
-                if target.tid != _number(target.name):
-                    continue
-                if target.name in targets:
-                    raise LunUnreachable(
-                        "", f"tgtd tells two stories of {target.name}: a machine forges its alias"
-                    )
-            targets[target.name] = target
-        return targets
+            if not self._has_our_name(target):
+                targets.setdefault(target.name, target)
+            elif target.tid == _number(target.name):
+                known = target.name in targets
+                targets[target.name] = Target(target.tid, target.name) if known else target
+        ours = {target.tid for target in targets.values() if self._has_our_name(target)}
+        return {one.name: one for one in targets.values() if self._has_our_name(one) or one.tid not in ours}
 
     def _logins(self, tid: int) -> list[TgtdLogin]:
         try:
@@ -308,10 +306,12 @@ class TgtLuns(FileLuns):
     def _volume_of(self, target: Target) -> str:
         return target.name.removeprefix(f"{self._prefix}:")
 
+    def _has_our_name(self, target: Target) -> bool:
+        return target.name.startswith(f"{self._prefix}:")
+
     def _is_ours(self, target: Target) -> bool:
         """Return whether it is of our name and, if it has one, our file."""
-        volume = self._volume_of(target)
-        return volume != target.name and target.path in ("", self._image(volume))
+        return self._has_our_name(target) and target.path in ("", self._image(self._volume_of(target)))
 
     def _addresses(self) -> tuple[str, ...]:
         return self._portals or portals.reachable(self._tgtd.portals())

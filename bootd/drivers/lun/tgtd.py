@@ -42,6 +42,7 @@ class Said(IntEnum):
     TARGET_EXISTS = 9
     LUN_EXISTS = 10
     NO_RULE = 13
+    USER_EXISTS = 14
     NO_USER = 15
     TARGET_ACTIVE = 19
     LUN_ACTIVE = 20
@@ -59,7 +60,7 @@ _WORDS = {
     Said.LUN_EXISTS: "the logical unit is there already",
     12: "the access rule is there already",
     Said.NO_RULE: "there is no such access rule",
-    14: "the account is there already",
+    Said.USER_EXISTS: "the account is there already",
     Said.NO_USER: "there is no such account",
     16: "the target has too many accounts",
     17: "the request is invalid",

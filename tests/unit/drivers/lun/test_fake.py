@@ -72,6 +72,17 @@ def test_a_volume_whose_creation_was_cut_off_is_not_there_and_is_made_anew(luns:
     assert again(luns).create("a", SIZE) == Volume("a", SIZE)
 
 
+def test_a_deletion_that_was_cut_off_leaves_a_volume_that_is_not_exported(luns: FakeLuns) -> None:
+    luns.create("a", SIZE)
+    luns.export("a", NODE, CHAP)
+    luns.faults.plant(Crash(), "delete.closed")
+    with pytest.raises(PowerLost):
+        luns.delete("a")
+    assert again(luns).volumes() == [Volume("a", SIZE)]
+    again(luns).delete("a")
+    assert again(luns).volumes() == []
+
+
 @pytest.mark.parametrize("step", ["clone", "clone.copied"])
 def test_a_clone_that_was_cut_off_is_not_there_and_is_made_anew_of_the_source_as_it_is_then(
     luns: FakeLuns, step: str
