@@ -14,7 +14,7 @@ from datetime import datetime
 from bootd.clock import Clock
 from bootd.errors import Refused
 from bootd.lifecycle import NODE
-from bootd.model import DeployedNode, Deployment, ImageRef, Job, JobKind, LunClone, LunPair, Reservation
+from bootd.model import DeployedNode, Deployment, ImageRef, Job, JobKind, LunPair, Reservation
 from bootd.services import jobs, luns
 from bootd.store import Reads, Store, Transaction
 
@@ -116,11 +116,13 @@ def _follow(
         deployment, image=image, digest=pair.sides[pair.active].digest, side=pair.active, flipped_at=now
     )
     change.keep(moved)
+    made = {clone.volume for clone in change.clones(pair.group, pair.active)}
+    nodes = {node.node: node for node in change.deployed_nodes(deployment.id)}
     followers = []
     for name in deployment.nodes:
         volume = luns.clone_volume(moved, pair.active, name)
-        has_clone = change.find(LunClone, volume) is not None
-        node = change.find(DeployedNode, f"{deployment.id}/{name}") or DeployedNode(deployment.id, name)
+        has_clone = volume in made
+        node = nodes.get(name) or DeployedNode(deployment.id, name)
         change.keep(_standing(node, volume if has_clone else "", pair, now))
         followers.append(
             Follower(name, reservation.id, reservation.project, deployment.image, image, has_clone)
