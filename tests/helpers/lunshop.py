@@ -23,7 +23,7 @@ from tests.helpers.workshop import Workshop
 
 IMAGE = bytes(range(256)) * 8192 + bytes(1 << 20) + b"the end".ljust(512)  # with a hole, in four chunks
 OTHER = b"another image".ljust(4096)
-SIZE = 8 << 20
+SIZE = 4 << 20
 NODES = ("node1", "node2", "node3", "node4")
 GROUP = "rack"
 

@@ -4,8 +4,11 @@ import errno
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bootd.drivers.faults import Crash, Fail, Refuse, Slow, Unreachable
 from bootd.drivers.lun import LunError
@@ -197,7 +200,7 @@ def failed(shop: LunShop, job: Job) -> str:
 
 def test_image_larger_than_the_lun_is_refused_before_anything_is_written(shop: LunShop) -> None:
     why = failed(shop, shop.book(shop.add_image(bytes(SIZE) + OTHER)))
-    assert why == "mesh/debian@2 has 8,392,704 octets, the LUNs of rack 8,388,608: nothing was written"
+    assert why == "mesh/debian@2 has 4,198,400 octets, the LUNs of rack 4,194,304: nothing was written"
     assert shop.volumes() == set()
 
 
@@ -441,3 +444,41 @@ def assert_whole(shop: LunShop, job: Job) -> None:
     for name in NODES:
         assert shop.content(shop.clone(name).volume) == IMAGE.ljust(SIZE, b"\0")
         shop.log_in(shop.clone(name))
+
+
+VERBS = ("volumes", "create", "write", "write.chunk", "read", "clone", "export", "unexport", "delete")
+WOES = (Refuse(), Unreachable(), Unreachable(done=True), Crash(), Crash(done=True), Slow(LEASE_S / 3))
+woes = st.lists(
+    st.tuples(st.sampled_from(VERBS), st.sampled_from(WOES), st.integers(0, 5), st.sampled_from((1, 2, 20))),
+    max_size=4,
+)
+
+
+@settings(max_examples=25)
+@given(woes)
+def test_whatever_goes_wrong_the_job_ends_with_whole_clones_or_with_nothing(
+    planted: list[tuple[str, Refuse | Unreachable | Crash | Slow, int, int]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        shop = LunShop({JobKind.STAGE_LUN: StageLun()}, Path(folder))
+        for verb, woe, after, times in planted:
+            shop.luns.faults.plant(woe, verb, after=after, times=times)
+        job = shop.book()
+        for _ in range(120):
+            shop.run_for(60, each=60)
+            if shop.job(job.id).ended_at is not None:
+                break
+        shop.luns.faults.clear()
+        ended, deployment = shop.job(job.id), shop.deployment()
+        assert ended.state in ("done", "partly", "failed")
+        if ended.state == "failed":
+            assert deployment.state == "failed" or "left behind" in ended.note
+            is_clean = shop.volumes() <= {"rack.b"} and not shop.store.clones(GROUP)
+            assert is_clean or "left behind" in ended.note
+            return
+        assert deployment.state == "lun-ready"
+        good = [name for name in NODES if shop.part(name).outcome is Outcome.OK]
+        assert (len(good) == len(NODES)) is (ended.state == "done")
+        for name in good:
+            assert shop.content(shop.clone(name).volume) == IMAGE.ljust(SIZE, b"\0")
+            shop.log_in(shop.clone(name))
