@@ -11,9 +11,9 @@ CONFIG ?=
 
 # What the lab's machines, loaders and site network are made of.
 LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static cpio iproute2 nftables kmod \
-                grub-common grub-efi-amd64-bin
+                grub-common grub-efi-amd64-bin grub-pc-bin
 # Real clients and disk tools for the tests.
-TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs
+TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs
 # The peer of the boots in make bench.
 BENCH_PACKAGES := nginx-light
 
@@ -90,7 +90,7 @@ test-packages:
 bench-packages:
 	$(call packages,$(BENCH_PACKAGES))
 serve-packages:
-	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin)
+	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin grub-pc-bin)
 
 $(VENV)/bin/python:
 	$(call packages,python3-venv)

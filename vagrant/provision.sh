@@ -4,7 +4,7 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends python3-venv ipxe grub-common grub-efi-amd64-bin
+apt-get install -y -qq --no-install-recommends python3-venv ipxe grub-common grub-efi-amd64-bin grub-pc-bin
 
 python3 -m venv /opt/bootd-venv
 /opt/bootd-venv/bin/pip install -q /opt/bootd
