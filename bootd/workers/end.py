@@ -57,11 +57,14 @@ class End:
             change.keep(replace(reservation, state=RESERVATION.after(reservation.state, event)))
         told: set[str] = set()
         for deployment in found:
-            nodes = change.deployed_nodes(deployment.id) if deployment.flipped_at is not None else []
+            nodes = change.deployed_nodes(deployment.id)
             ready = [node.node for node in nodes if node.state in ("ready", "running")]
-            told.update(ready)
-            if deployment.slot is not None:
+            if deployment.flipped_at is not None:
+                told.update(ready)
+            if deployment.slot is not None and deployment.flipped_at is not None:
                 slots.used(change, ready, deployment.slot, work.now)
+            if deployment.slot is not None and reservation.state == "active":
+                told.update(node.node for node in nodes)  # who was left out may still run the imager
             _to_dark(change, deployment)
         for node in work.job.nodes:
             part = work.part(node)
@@ -157,13 +160,17 @@ def _claims(work: Work, reservation: Reservation, nodes: set[str]) -> Iterator[t
             yield from ((node, other, True) for node in shared)
             continue
         for deployment in work.store.deployments_of(other.id):
-            if deployment.state not in (*IN_PLACE, "run"):
-                continue
             is_sure = other.state == "active" and deployment.flipped_at is not None
-            for each in work.store.deployed_nodes(deployment.id):
-                is_ready = each.node in shared and each.state in ("ready", "running")
-                if is_ready and (is_sure or now < patience):
-                    yield each.node, other, is_sure
+            if is_sure or now < patience:
+                yield from ((node, other, is_sure) for node in _ready_on(work.store, deployment, shared))
+
+
+def _ready_on(reads: Reads, deployment: Deployment, nodes: set[str]) -> list[str]:
+    """Return those of *nodes* that boot it next. One that is late is not waited for: it waits for us."""
+    if deployment.state not in (*IN_PLACE, "run"):
+        return []
+    found = reads.deployed_nodes(deployment.id)
+    return [each.node for each in found if each.node in nodes and each.state in ("ready", "running")]
 
 
 def _is_leaving(work: Work, node: str) -> bool:

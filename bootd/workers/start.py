@@ -20,7 +20,7 @@ from bootd.workers.work import GivenUp, Work
 
 PLACING = "placing"  # step of a node whose image is not in its place yet
 IN_PLACE = ("lun-ready", "hd-ready")
-_LATE_S = 20.0  # between two looks for an image that is late
+_LATE_S = 10.0  # between two looks for an image that is late
 _SOON_S = 2.0  # between two looks for an earlier reservation to end
 _FAR_S = 60.0
 

@@ -160,6 +160,13 @@ def test_what_failed_stays_failed(tmp_path: Path) -> None:
     assert states(shop) == ("failed", "failed")
 
 
+def test_a_mesh_node_that_was_left_out_is_reset_too_since_the_imager_may_run_on_it(tmp_path: Path) -> None:
+    shop = a_site(tmp_path)
+    shop.keep(a_node("node2", state="failed", note="no disk"))
+    shop.run()
+    assert [node for _, node in shop.switched()] == ["node1", "node2"]
+
+
 def test_a_reservation_that_was_extended_meanwhile_goes_on(tmp_path: Path) -> None:
     shop = a_site(tmp_path)
     shop.keep(a_reservation(starts_at=NOON - HOUR, ends_at=NOON + HOUR))
