@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bootd.cli import lifecycle
 from bootd.cli.context import Site, pass_site, print_json
+from bootd.cli.zone import server_zone
 
 if TYPE_CHECKING:
     from bootd.model import Observation, Sighting
@@ -64,6 +66,7 @@ def _from_store(site: Site) -> dict[str, Any]:
             "memory_images": len(store.memory_images()),
             "assigned": len(store.assignments()),
             "once": sum(override.expires_at > now for override in store.overrides()),
+            "lifecycle": lifecycle.report(store, now),
             "machines": [_machine(seen) for seen in sorted(last.values(), key=lambda o: o.at, reverse=True)],
             "unknown_machines": [_sighting(sighting) for sighting in store.sightings()],
         }
@@ -106,6 +109,8 @@ def _show(report: Mapping[str, Any], most: int | None) -> None:
         f"hosts     {report['hosts']}, {report['assigned']} assigned, {report['once']} once;"
         f" {report['memory_images']} memory image{'s' if report['memory_images'] != 1 else ''}"
     )
+    for title, line in lifecycle.told(report["lifecycle"], server_zone()):
+        click.echo(f"{title:<9} {line}")
     _list(
         "machine",
         report["machines"],

@@ -64,6 +64,7 @@ lun_pair = _from_store(lambda store: [each.group for each in store.every(LunPair
 reservation = _from_store(
     lambda store: [str(each.id) for each in store.every(Reservation) if each.state in ("booked", "active")]
 )
+job = _from_store(lambda store: [str(each.id) for each in store.jobs(limit=50)])
 slot_number = _from_store(
     lambda store: [str(number) for number in sorted(_slot_numbers(store.every(SlotScheme)))]
 )

@@ -29,6 +29,7 @@ def bare(bootd: Bootd) -> Bootd:
         (["projects", "list"], "no projects yet"),
         (["images", "list"], ""),
         (["reservations", "list"], "nothing is booked"),
+        (["jobs", "list"], "no job is open"),
         (["reservations", "export"], "BEGIN:VCALENDAR"),
         (["explain", MAC], "the host table has 0 hosts"),
         (["trace", MAC], ""),

@@ -170,6 +170,7 @@ def test_json_of_status_keeps_its_shape(site: Bootd) -> None:
         "memory_images",
         "assigned",
         "once",
+        "lifecycle",
         "machines",
         "unknown_machines",
     ]
