@@ -11,9 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bootd import subnets
 from bootd.errors import BadConfig, Mistake
 from bootd.workers import keys
 from netboot.arch import BY_NAME
+from netboot.dhcp.lease import Subnet
 
 DEFAULT_FILE = Path("/etc/bootd/bootd.toml")
 VARIABLE = "BOOTD_CONFIG"
@@ -66,12 +68,6 @@ def _later(value_now: Any, feature: str) -> Check:
         return None if is_now else f"{as_toml(value_now)}: {feature}"
 
     return check
-
-
-def _mode(value: Any) -> str | None:
-    if value == "authoritative":
-        return "'proxy' or 'off': this version does not hand out addresses yet"
-    return _one_of("proxy", "off")(value)
 
 
 def _flag(value: Any) -> str | None:
@@ -152,7 +148,12 @@ KEYS = (
     Key("images.dark_store", "", _path_or_empty, "where disk images are kept; empty: dark in data_dir"),
     Key("images.dark_store_mount", False, _flag, "the dark store is a mount; not mounted, it is away"),
     *(Key(*row) for row in keys.ROWS),
-    Key("dhcp.mode", "proxy", _mode, "proxy: answer beside the site's DHCP server; off: no DHCP at all"),
+    Key(
+        "dhcp.mode",
+        "proxy",
+        _one_of("proxy", "authoritative", "off"),
+        "proxy: answer beside the site's DHCP server; authoritative: give known hosts their addresses too",
+    ),
     Key("dhcp.uefi", "boot-server", _one_of("boot-server", "offer"), "how UEFI learns its boot file"),
     Key("tftp.root", "", _path_or_empty, "your own boot files, before ours; empty: boot in data_dir"),
     Key("tftp.port", 69, _port, "where TFTP listens"),
@@ -220,6 +221,11 @@ class Config:
         return Path(self["images.dark_store"] or self.data_dir / "dark")
 
     @property
+    def subnets(self) -> Mapping[str, Subnet]:
+        """The networks of which known hosts are given addresses, by name."""
+        return {name: subnets.make(table) for name, table in _subnet_tables(self).items()}
+
+    @property
     def loaders(self) -> Mapping[str, str]:
         """Architecture name → file name of its loader."""
         prefix = "loaders."
@@ -265,6 +271,9 @@ def parse(text: str, file: Path | None) -> Config:
             mistakes.append(Mistake(line, wrong))
         else:
             values[name] = Value(value, f"{source}:{line}")
+    for subnet in subnets.tables(given):
+        defaults = {f"{subnets.TABLE}.{subnet}.{key}": each[0] for key, each in subnets.KEYS.items()}
+        values |= {name: Value(value, "default") for name, value in defaults.items() if name not in given}
     config = Config(MappingProxyType(values), file)
     mistakes += _contradictions(config, lines)
     if mistakes:
@@ -280,7 +289,11 @@ def _wrong(name: str, value: Any) -> str | None:
         if last not in BY_NAME:
             return f"loaders.{last}: no such architecture; known: " + ", ".join(sorted(BY_NAME))
         expected = _loader(value)
-    elif name in _TABLES:
+    elif (place := subnets.split(name)) is not None:
+        if place[1] not in subnets.KEYS:
+            return f"{name}: no such key; a subnet has " + ", ".join(subnets.KEYS)
+        expected = subnets.KEYS[place[1]][1](value)
+    elif name in _TABLES or f"{name}.".startswith(f"{subnets.TABLE}."):
         expected = f"a table: [{name}]"
     elif key is None:
         near = _nearest(name)
@@ -309,10 +322,12 @@ def _flatten(
             name = prefix + key
             if not isinstance(value, dict):
                 flat[name] = value
-            elif name in _TABLES or any(known.startswith(name + ".") for known in _TABLES):
+            elif any(f"{known}.".startswith(f"{name}.") for known in (*_TABLES, subnets.TABLE)):
                 walk(value, name + ".")
+            elif subnets.split(f"{name}.network"):
+                walk(value or {"network": ""}, name + ".")  # an empty table lacks its network
             else:
-                known = ", ".join(f"[{table}]" for table in sorted(_TABLES))
+                known = ", ".join(f"[{table}]" for table in sorted({*_TABLES, f"{subnets.TABLE}.NAME"}))
                 mistakes.append(Mistake(_line_of(name, lines), f"[{name}]: no such table; known: {known}"))
 
     walk(document, "")
@@ -321,11 +336,22 @@ def _flatten(
 
 def _contradictions(config: Config, lines: Mapping[str, int]) -> list[Mistake]:
     """Return mistakes that take more than one key to see."""
+    found: list[Mistake] = []
     remote = [e for e in config["http.admin.listen"] if not IPv4Address(e.rpartition(":")[0]).is_loopback]
     if remote and not config["http.admin.token_file"]:
         text = f"{remote[0]} can be reached from other machines: http.admin.token_file must be set"
-        return [Mistake(_line_of("http.admin.listen", lines), f"http.admin.listen: {text}")]
-    return []
+        found = [Mistake(_line_of("http.admin.listen", lines), f"http.admin.listen: {text}")]
+    tables = _subnet_tables(config)
+    for name, text in subnets.mistakes(tables):
+        found.append(Mistake(_line_of(name, lines), f"{name}: {text}"))
+    if config["dhcp.mode"] == "authoritative" and not tables:
+        text = 'of which network? Name one: [dhcp.subnets.lab] with network = "10.0.0.0/24"'
+        found.append(Mistake(_line_of("dhcp.mode", lines), f'dhcp.mode = "authoritative": {text}'))
+    return found
+
+
+def _subnet_tables(config: Config) -> dict[str, dict[str, Any]]:
+    return subnets.tables({name: value.value for name, value in config.values.items()})
 
 
 def as_toml(value: Any) -> str:

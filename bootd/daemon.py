@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bootd import privileges, systemd
+from bootd.addresses import AddressWatch
 from bootd.attribution import Attribution
 from bootd.boot.attempt import Attempts
 from bootd.boot.clients import Clients
@@ -80,6 +81,8 @@ class Daemon:
         self._emit = self._attribution.emit
         self._problems = Problems(self._emit)
         self._transfers = Transfers()
+        self._subnets = config.subnets if config["dhcp.mode"] == "authoritative" else {}
+        self._addresses = AddressWatch(self._subnets, ours=self._our_addresses, problems=self._problems)
         self._stopping = asyncio.Event()
         self._why_stopped = ""
         self._wake_calendar: Callable[[], None] = lambda: None
@@ -231,6 +234,8 @@ class Daemon:
         )
         self._telemetry.listen(evidence.take)
         self._telemetry.listen(self._write_down)
+        self._telemetry.listen(self._addresses.take)
+        self._addresses.check(self._snapshot)
 
     def _start_calendar(self, stack: AsyncExitStack) -> None:
         """Begin to stage, start and end what is booked, on threads of its own."""
@@ -270,6 +275,8 @@ class Daemon:
             repeats_of=lambda mac: self._loops.repeats(mac, time.monotonic()),
             clock=utc_now,
             emit=self._emit,
+            subnets=self._subnets,
+            chap=self._desk.chap,
         )
         stack.callback(DhcpListener(sockets.dhcp, responder, self._emit).close)
 
@@ -366,9 +373,12 @@ class Daemon:
     def _interfaces(self) -> list[Mapping[str, object]]:
         return [{"name": i.name, "address": i.address, "index": i.index} for i in self._reach.served]
 
+    def _our_addresses(self) -> list[str]:
+        return [facts.address for facts in self._reach.facts()]
+
     def _listening(self) -> str:
         config = self._config
-        ports = ["DHCP 67 and 4011"] if config["dhcp.mode"] == "proxy" else []
+        ports = ["DHCP 67 and 4011"] if config["dhcp.mode"] != "off" else []
         ports += [f"TFTP {config['tftp.port']}", f"HTTP {config['http.port']}"]
         where = ", ".join(f"{i.name} ({i.address})" for i in self._reach.served)
         return f"{', '.join(ports)} on {where}"
@@ -414,6 +424,7 @@ class Daemon:
                 await self._files.refresh()
                 self._upkeep.check_images(snapshot)
             self._snapshot = replace(snapshot, policy=self._upkeep.policy)
+            self._addresses.check(snapshot)
             published = SnapshotPublished(
                 generation=snapshot.generation, hosts=len(snapshot.hosts), milliseconds=seconds * 1e3
             )
@@ -434,6 +445,7 @@ class Daemon:
         self._reach.refresh()
         await self._upkeep.refresh(self.snapshot)
         self._snapshot = replace(self._snapshot, policy=self._upkeep.policy)
+        self._addresses.check(self._snapshot)
 
     async def _watchdog(self) -> None:
         interval = systemd.watchdog_interval()

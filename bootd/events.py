@@ -78,6 +78,76 @@ class UnknownMachine(Reasoned):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddressOffered(Event):
+    """A machine that looked for a DHCP server was offered its address."""
+
+    name: ClassVar[str] = "dhcp.address_offered"
+    level: ClassVar[str] = "debug"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressGiven(Reasoned):
+    """A machine was told that its address is its own (DHCPACK); counted by where it stood.
+
+    ``selecting`` is a machine that starts, ``renewing`` one that runs, at half its lease.
+    """
+
+    name: ClassVar[str] = "dhcp.address_given"
+    level: ClassVar[str] = "debug"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRefused(Reasoned):
+    """A machine asked to go on with an address that is not its own, and was told to begin anew (DHCPNAK).
+
+    Normal once after its row was changed, or when it moved to another network.
+    """
+
+    name: ClassVar[str] = "dhcp.address_refused"
+    address: str  # the one it wanted
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressDeclined(Event):
+    """A machine found somebody else at the address it was given, and will not use it.
+
+    Look for another machine with that address: one set up by hand, or another DHCP server's client.
+    It is offered the same address again, for there is no other; ``/readyz`` tells of it until the
+    machine has renewed it.
+    """
+
+    name: ClassVar[str] = "dhcp.address_declined"
+    level: ClassVar[str] = "warning"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressReleased(Event):
+    """A machine said that it uses its address no more. The address stays written down for it."""
+
+    name: ClassVar[str] = "dhcp.address_released"
+    level: ClassVar[str] = "debug"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherServerChosen(Event):
+    """A machine whose address we give took another DHCP server's offer.
+
+    Two servers on one network: its address is then the other's choice, and so may be what it boots.
+    """
+
+    name: ClassVar[str] = "dhcp.other_server_chosen"
+    level: ClassVar[str] = "warning"
+    by_anyone: ClassVar[bool] = True
+    server: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PacketDropped(Event):
     """Bytes that no rule of the protocol allows; dropped without an answer.
 
@@ -151,11 +221,14 @@ class TftpRefused(Reasoned):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptSent(Event):
-    """A machine fetched its boot script; *answer* says what it was told to boot."""
+    """A machine fetched its boot script; *answer* says what it was told to boot.
+
+    Dialect ``dhcp`` is a LUN named by DHCP itself, which is all the script such a machine has.
+    """
 
     name: ClassVar[str] = "http.script_sent"
     client: str
-    dialect: str  # ipxe | gpxe | grub | pxelinux
+    dialect: str  # ipxe | gpxe | grub | pxelinux | dhcp
     rule: str
     answer: str
     octets: int

@@ -59,7 +59,7 @@ def bind(config: Config, reach: Reach, stack: AsyncExitStack) -> Sockets:
         stack.callback(sock.close)
         return sock
 
-    ports = (DHCP_PORT, BOOT_SERVER_PORT) if config["dhcp.mode"] == "proxy" else ()
+    ports = (DHCP_PORT, BOOT_SERVER_PORT) if config["dhcp.mode"] != "off" else ()
     poke = config.data_dir / "poke.sock"
     bound = Sockets(
         dhcp={port: kept(open_udp("", port)) for port in ports},

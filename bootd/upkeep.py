@@ -82,7 +82,7 @@ class Upkeep:
                 self._problems.cleared(topic)
             elif self._is_counted_on(architecture):
                 self._problems.found(topic, self._missing_loader(architecture, name))
-        self.policy = Policy(loaders=found, uefi_strategy=self._config["dhcp.uefi"])
+        self.policy = Policy(loaders=found, uefi_strategy=_uefi_strategy(self._config))
 
     def check_images(self, snapshot: Snapshot) -> None:
         """Say which memory image lacks a file; its nodes would stop half way."""
@@ -173,6 +173,12 @@ def wanted_slots(snapshot: Snapshot) -> list[tuple[str, int]]:
     if any(host.role is Role.MESH for host in snapshot.hosts.values()):
         wanted |= {(grub_disk(STANDARD_SCHEME.device(n)), n) for n in STANDARD_SCHEME.numbers}
     return sorted(wanted)
+
+
+def _uefi_strategy(config: Config) -> str:
+    """Return what ``dhcp.uefi`` says; where the address comes from us too, no second question is needed."""
+    is_ours = config["dhcp.mode"] == "authoritative" and config.values["dhcp.uefi"].source == "default"
+    return "offer" if is_ours else str(config["dhcp.uefi"])
 
 
 def _time_of(path: Path) -> int:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from bootd.boot.decide import BootDecision, ChainLoader, Silent
+from bootd.boot.decide import BootDecision, BootLun, ChainLoader, Silent
+from bootd.boot.places import Chap, check_chap, lun_uris
 from bootd.boot.snapshot import Policy
 from bootd.model import Host
 from netboot.dhcp.proxydhcp import PxeAnswer, UefiStrategy
 from netboot.dhcp.pxe import Ignore, PxeQuestion
+from netboot.dhcp.san import SanAnswer
 from netboot.request import BootRequest, Stage
 
 
@@ -18,6 +20,8 @@ class ServerFacts:
     octets: bytes  # the same, 4 octets
     http_base: str  # "http://10.0.0.2:8080"
     tftp_server: bytes  # 4 octets; ours unless the loaders lie elsewhere
+    links: frozenset[bytes] = frozenset()  # our own addresses on that interface, 4 octets each
+    own: frozenset[bytes] = frozenset()  # those of all interfaces
 
 
 def http_base(address: str, port: int) -> str:
@@ -50,3 +54,12 @@ def answer_of(
     if request.http:
         return PxeAnswer(f"{server.http_base}/{path}", server.octets)
     return PxeAnswer(path, server.octets)  # only a diagnosis goes to an iPXE without HTTP
+
+
+def lun_answer(decision: BootLun, chap: Chap | None) -> SanAnswer:
+    """Return the LUN of *decision* for a client that is to have it from DHCP, without a script.
+
+    There is room for one portal. Raises `LocalError` for what DHCP cannot carry.
+    """
+    login = check_chap(chap) if chap is not None else Chap("", "")
+    return SanAnswer(lun_uris(decision.clone)[0], decision.clone.initiator, login.user, login.secret)

@@ -2,40 +2,36 @@
 
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from bootd.boot.clients import Clients
-from bootd.boot.decide import decide
+from bootd.boot.decide import BootDecision, decide, find_host
 from bootd.boot.offer import ServerFacts, answer_of
+from bootd.boot.places import Chap
 from bootd.boot.snapshot import Snapshot
 from bootd.clock import Clock
 from bootd.events import InternalError, OfferSent, PacketDropped, PacketIgnored, UnknownMachine
+from bootd.listeners.leases import LeaseResponder, by_dhcp
+from bootd.listeners.reply import Reply
 from bootd.listeners.sockets import Datagram, UdpEndpoint
-from bootd.model import Host
+from bootd.model import Host, LunClone
 from bootd.telemetry import Emit
-from netboot.dhcp.delivery import Broadcast, Destination, dotted, reply_destination
+from netboot.dhcp.delivery import Broadcast, dotted, reply_destination
+from netboot.dhcp.lease import Subnet
 from netboot.dhcp.options import REQUESTED_ADDRESS
 from netboot.dhcp.packet import NO_ADDRESS, DhcpPacket, MessageType, decode_packet
 from netboot.dhcp.proxydhcp import ServerIdentity, build_reply
-from netboot.dhcp.pxe import Ignore, PxeQuestion, classify
+from netboot.dhcp.pxe import DHCP_PORT, Ignore, PxeQuestion, classify
 from netboot.errors import LocalError, WireError
-from netboot.request import Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A datagram and where it must go."""
-
-    octets: bytes
-    destination: Destination
+from netboot.request import BootRequest, Stage
 
 
 class DhcpResponder:
     """Answers datagrams: decode, classify, decide, build. Holds no socket and writes nothing.
 
     *server_of* returns how a client on the interface of that index reaches us, or
-    None where we do not serve. *repeats_of* counts a machine's identical answers.
+    None where we do not serve. *repeats_of* counts a machine's identical answers. With
+    *subnets* their hosts are given addresses too, and *chap* says how they log in to LUNs.
     """
 
     def __init__(
@@ -47,7 +43,18 @@ class DhcpResponder:
         repeats_of: Callable[[str], int],
         clock: Clock,
         emit: Emit,
+        subnets: Mapping[str, Subnet] | None = None,
+        chap: Callable[[LunClone], Chap] | None = None,
     ) -> None:
+        self._leases = subnets and LeaseResponder(
+            subnets,
+            snapshot=snapshot,
+            decide=self._decide,
+            clients=clients,
+            clock=clock,
+            emit=emit,
+            chap=chap,
+        )
         self._snapshot = snapshot
         self._server_of = server_of
         self._clients = clients
@@ -62,6 +69,8 @@ class DhcpResponder:
             return None
         try:
             packet = decode_packet(datagram)
+            if self._leases and port == DHCP_PORT:
+                return self._leases.answer(packet, server)
             self._learn(packet)
             question = classify(packet, port=port, received_at=self._clock())
         except WireError as error:
@@ -83,12 +92,9 @@ class DhcpResponder:
     def _answer(
         self, question: PxeQuestion, server: ServerFacts, source: tuple[str, int], port: int
     ) -> Reply | None:
-        snapshot, request = self._snapshot(), question.request
-        self._clients.heard_architecture(request.mac, request.arch)
-        if request.stage is not Stage.ROM and not request.http:
-            request = request.repeated(self._repeats_of(request.mac))
-        decision = decide(snapshot, request)
-        answer = answer_of(question, decision, server, snapshot.policy)
+        request = question.request
+        decision = self._decide(request)
+        answer = answer_of(question, decision, server, self._snapshot().policy)
         if isinstance(answer, Ignore):
             self._say_why_not(question, decision.host, answer.reason)
             return None
@@ -110,6 +116,16 @@ class DhcpResponder:
             )
         )
         return Reply(octets, reply_destination(question.packet, kind=question.kind, source=source))
+
+    def _decide(self, request: BootRequest) -> BootDecision:
+        """Decide; what DHCP itself gives without a script to follow is counted like a script."""
+        snapshot = self._snapshot()
+        self._clients.heard_architecture(request.mac, request.arch)
+        host = find_host(snapshot, request)
+        lacks_http = request.stage is not Stage.ROM and not request.http
+        if lacks_http or (self._leases and host is not None and by_dhcp(host, request)):
+            request = request.repeated(self._repeats_of(request.mac))
+        return decide(snapshot, request)
 
     def _say_why_not(self, question: PxeQuestion, host: Host | None, why: str) -> None:
         mac, arch = question.request.mac, question.request.arch.name

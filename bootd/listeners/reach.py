@@ -89,7 +89,7 @@ class Reach:
         return list(self._facts.values())
 
     def _choose(self) -> tuple[Interface, ...]:
-        found = self._look()
+        found = self._there = tuple(self._look())
         if self._names:
             return tuple(i for i in found if i.name in self._names)
         return tuple(i for i in found if not i.address.startswith("127."))
@@ -97,11 +97,16 @@ class Reach:
     def _describe(self) -> dict[int, ServerFacts]:
         """The first address of an interface is the one we go by."""
         table: dict[int, ServerFacts] = {}
+        own = frozenset(socket.inet_aton(interface.address) for interface in self._there)
         for interface in self.served:
             address = self._address or interface.address
             octets = socket.inet_aton(address)
             tftp = socket.inet_aton(self._tftp_server) if self._tftp_server else octets
-            facts = ServerFacts(address, octets, http_base(address, self._http_port), tftp)
+            links = frozenset(
+                socket.inet_aton(other.address) for other in self.served if other.index == interface.index
+            )
+            base = http_base(address, self._http_port)
+            facts = ServerFacts(address, octets, base, tftp, links, own | {octets})
             table.setdefault(interface.index, facts)
         return table
 

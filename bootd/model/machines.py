@@ -19,6 +19,7 @@ SETTING_VALUES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "ipxe": ("rom", "chain"),  # chain: load our own iPXE even where the ROM is one
         "uefi": ("boot-server", "offer"),  # how a UEFI ROM is told its boot file
         "boot": ("ignore",),  # leave this machine to other servers
+        "lun": ("script", "dhcp"),  # dhcp: iPXE has its LUN from DHCP itself, where we give addresses
         "power": ("fake", "qmp", "shell"),  # the driver that switches it; fake: for rehearsals
     }
 )

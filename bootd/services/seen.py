@@ -5,6 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from bootd.events import (
+    AddressDeclined,
+    AddressGiven,
+    AddressRefused,
     Event,
     FileSent,
     LocalBootStarted,
@@ -12,6 +15,7 @@ from bootd.events import (
     NodeReported,
     NodeReportRefused,
     OfferSent,
+    OtherServerChosen,
     OverrideUsed,
     ScriptRefused,
     ScriptSent,
@@ -30,6 +34,23 @@ def _offer(event: OfferSent) -> _Said:
     return f"{event.arch} asked{port} as {event.stage}, was offered {event.boot_file}", event.octets, 0.0
 
 
+def _address(event: AddressGiven) -> _Said:
+    how = "has renewed" if event.why == "renewing" else "was given"
+    return f"{how} the address {event.address} ({event.why})", 0, 0.0
+
+
+def _no_address(event: AddressRefused) -> _Said:
+    return f"wanted the address {event.address} ({event.phase}) and was refused it: {event.why}", 0, 0.0
+
+
+def _declined(event: AddressDeclined) -> _Said:
+    return f"found another machine at its address {event.address}, and does not use it", 0, 0.0
+
+
+def _other_server(event: OtherServerChosen) -> _Said:
+    return f"took the address {event.address} of another DHCP server, {event.server}", 0, 0.0
+
+
 def _read(event: TftpReadCompleted) -> _Said:
     note = "" if event.confirmed else " (last block not acknowledged, as many ROMs do)"
     return f"read {event.filename} by TFTP{note}", event.octets, event.seconds
@@ -41,7 +62,8 @@ def _read_failed(event: TftpReadFailed) -> _Said:
 
 def _script(event: ScriptSent) -> _Said:
     once = "" if event.override is None else " (once)"
-    return f"{FETCHED}{event.dialect} script: {event.answer}{once}", event.octets, 0.0
+    what = "LUN by DHCP" if event.dialect == "dhcp" else f"{event.dialect} script"
+    return f"{FETCHED}{what}: {event.answer}{once}", event.octets, 0.0
 
 
 def _no_script(event: ScriptRefused) -> _Said:
@@ -77,6 +99,10 @@ def _loop(event: LoopSuspected) -> _Said:
 
 _WORDS: dict[type[Event], Callable[[Any], _Said]] = {
     OfferSent: _offer,
+    AddressGiven: _address,
+    AddressRefused: _no_address,
+    AddressDeclined: _declined,
+    OtherServerChosen: _other_server,
     TftpReadCompleted: _read,
     TftpReadFailed: _read_failed,
     ScriptSent: _script,

@@ -36,7 +36,7 @@ Destination = Relay | Unicast | Broadcast
 
 
 def reply_destination(
-    packet: DhcpPacket, *, kind: Literal["discover", "boot-server"], source: tuple[str, int]
+    packet: DhcpPacket, *, kind: Literal["discover", "boot-server", "lease"], source: tuple[str, int]
 ) -> Destination:
     """Return where the reply to *packet*, which came from *source*, must go.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from bootd.boot.decide import RULES
 from bootd.cli.main import COMMANDS
 from bootd.config import KEYS
+from bootd.subnets import KEYS as OF_SUBNETS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -25,7 +26,8 @@ def first_column(text: str) -> set[str]:
 
 def test_every_key_of_the_configuration_is_in_its_table_and_no_other() -> None:
     documented = first_column(section("## Configuration"))
-    assert documented == {key.name for key in KEYS} | {"loaders.ARCHITECTURE"}
+    subnets = {f"dhcp.subnets.NAME.{key}" for key in OF_SUBNETS}
+    assert documented == {key.name for key in KEYS} | {"loaders.ARCHITECTURE"} | subnets
 
 
 def test_plain_defaults_in_the_table_are_the_real_ones() -> None:

@@ -1,5 +1,6 @@
 """Reach: which interfaces are served, and as whom we are known there."""
 
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,11 @@ def test_named_interfaces_alone_are_served_and_loopback_where_it_is_named() -> N
 def test_client_is_told_the_address_of_its_own_interface() -> None:
     reach = Machine(ETH0, ETH1).reach()
     octets = bytes((10, 0, 0, 2))
-    assert reach.server_of(3) == ServerFacts("10.0.0.2", octets, "http://10.0.0.2:8080", octets)
+    found = reach.server_of(3)
+    assert found is not None
+    assert replace(found, links=frozenset(), own=frozenset()) == ServerFacts(
+        "10.0.0.2", octets, "http://10.0.0.2:8080", octets
+    )
     assert reach.facts()[0].address == "192.168.1.5"
 
 
@@ -64,8 +69,20 @@ def test_first_address_of_an_interface_is_the_one_we_go_by() -> None:
 
 def test_configured_address_and_tftp_server_are_told_everywhere() -> None:
     reach = Machine(ETH0, ETH1).reach(address="10.0.0.100", tftp_server="10.0.0.3")
-    facts = ServerFacts("10.0.0.100", bytes((10, 0, 0, 100)), "http://10.0.0.100:8080", bytes((10, 0, 0, 3)))
-    assert reach.server_of(2) == reach.server_of(3) == facts
+    for index in (2, 3):
+        facts = reach.server_of(index)
+        assert facts is not None
+        assert (facts.address, facts.octets) == ("10.0.0.100", bytes((10, 0, 0, 100)))
+        assert (facts.http_base, facts.tftp_server) == ("http://10.0.0.100:8080", bytes((10, 0, 0, 3)))
+
+
+def test_each_interface_knows_its_own_addresses_and_all_of_ours() -> None:
+    reach = Machine(LO, ETH0, ETH1, ETH1_TOO).reach(["eth1"], address="10.0.0.100")
+    facts = reach.server_of(ETH1.index)
+    assert facts is not None
+    links = {socket.inet_aton(each.address) for each in (ETH1, ETH1_TOO)}
+    told = {bytes((10, 0, 0, 100)), *(socket.inet_aton(each.address) for each in (LO, ETH0))}
+    assert (facts.links, facts.own) == (links, links | told)
 
 
 def test_interface_that_comes_up_later_is_found_by_its_packets() -> None:
