@@ -34,6 +34,13 @@ class Clients:
         """Return the MAC address behind *address*, "" where nobody knows."""
         return self._mac_of.get(address) or self._neighbour(address) or ""
 
+    def on_link(self, address: str) -> str:
+        """Return the MAC address that answers for *address* on our own link, "" behind a router.
+
+        What secrets may be given by: the kernel's word alone, which a forged DHCP packet cannot change.
+        """
+        return self._neighbour(address) or ""
+
     def architecture_of(self, mac: str) -> Architecture | None:
         return self._arch_of.get(mac)
 

@@ -122,11 +122,12 @@ class ScriptDesk:
         return name if name and isinstance(self.lookup(name), Served) else None
 
     def _is_itself(self, host: Host, client: str) -> bool:
-        """Tell whether *client* is the machine itself, by what DHCP and ARP said of the address.
+        """Tell whether *client* is the machine itself, by ARP.
 
-        Behind a router neither says anything: then its address in the host table must do.
+        Behind a router that says nothing: then its address in the host table must do. What was
+        heard of DHCP does not count, as anybody can send such a packet in another's name.
         """
-        mac = self.clients.mac_at(client)
+        mac = self.clients.on_link(client)
         return mac == host.mac if mac else client == host.ip
 
 

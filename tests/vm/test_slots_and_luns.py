@@ -31,8 +31,8 @@ GIVEN_UP = "trying again in a minute"
 
 def a_site(place: Place, files: dict[str, Path] | None = None, *, secret: str = SECRET) -> Site:
     """Return a site whose node1 has *place*, asked from loopback."""
-    site = Site(replace(a_snapshot(a_host()), places={"node1": place}))
-    site.clients.heard_address(MAC, "127.0.0.1")
+    host = replace(a_host(), ip="127.0.0.1")  # behind QEMU's router
+    site = Site(replace(a_snapshot(host), places={"node1": place}))
     desk = replace(site.parts.desk, chap=lambda clone: Chap(clone.chap_user, secret))
     site.parts = replace(site.parts, desk=desk, address=SERVER)
     for name, path in (files or {}).items():
@@ -110,10 +110,10 @@ async def test_grub_from_the_network_starts_the_slot_by_its_own_configuration(tm
 class Target:
     """A clone on a real target, as the daemon would have made it."""
 
-    def __init__(self, folder: Path, tgtd: PrivateTgtd) -> None:
+    def __init__(self, folder: Path, tgtd: PrivateTgtd, image: bytes) -> None:
         self.luns = TgtLuns(Tools(folder / "luns"), socket=tgtd.socket)
-        self.luns.create("rack-a", 16 << 20)
-        self.luns.write("rack-a", BytesSource(boot_sector(folder, LUN)))
+        self.luns.create("rack-a", 64 << 20)
+        self.luns.write("rack-a", BytesSource(image))
         self.luns.clone("rack-a", "rack-a-node1")
         login = Login("rack-a-node1", SECRET)
         export = self.luns.export("rack-a-node1", "iqn.2026-01.lab:node1", login)
@@ -130,7 +130,7 @@ class Target:
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[Target]:
     with private_tgtd() as tgtd:
-        yield Target(tmp_path, tgtd)
+        yield Target(tmp_path, tgtd, boot_sector(tmp_path, LUN))
 
 
 async def test_bios_machine_boots_its_clone_with_its_own_name_and_secret(
@@ -152,3 +152,11 @@ async def test_wrong_secret_is_refused_by_the_target_and_said_on_the_screen(
     assert LUN not in said
     assert f"try 4 of 4: {target.clone.target} does not start" in said.replace("\n", "")
     assert "notTheSecret0000" not in said
+
+
+async def test_uefi_machine_boots_its_clone_by_the_same_script(tmp_path: Path) -> None:
+    disk = efi_slotted_disk(tmp_path / "disk", LUN, program={}, menu=MENU)
+    with private_tgtd() as tgtd:
+        target = Target(tmp_path, tgtd, disk.read_bytes())
+        said = await booted(a_site(target.place()), tmp_path, LUN, GIVEN_UP, uefi=True)
+    assert LUN in said

@@ -33,6 +33,13 @@ def test_neighbour_is_asked_only_where_nothing_was_heard() -> None:
     assert asked == ["10.0.0.9", "10.0.0.7"]
 
 
+def test_on_our_link_the_kernel_alone_is_believed() -> None:
+    clients = Clients({"10.0.0.5": MAC}.get)
+    clients.heard_address(OTHER, "10.0.0.5")
+    clients.heard_address(OTHER, "10.0.0.6")
+    assert (clients.on_link("10.0.0.5"), clients.on_link("10.0.0.6")) == (MAC, "")
+
+
 def test_architecture_is_the_last_one_said() -> None:
     clients = Clients(nobody)
     assert clients.architecture_of(MAC) is None

@@ -72,6 +72,13 @@ def test_anybody_else_is_told_why_not(arp, client, dialect):
     assert answered.script.answer.startswith(f"diagnose: this script was asked for from {client}, ")
 
 
+def test_forged_dhcp_packet_gets_nobody_a_secret():
+    desk = a_desk(a_lun_boot(), arp={"10.0.0.9": STRANGER})
+    for address in ("10.0.0.9", "10.0.0.10"):  # as a stranger would have it heard of himself
+        desk.clients.heard_address(MAC, address)
+        assert SECRET not in asked(desk, address).script.text
+
+
 def test_behind_a_router_the_address_in_the_host_table_must_do():
     assert SECRET in asked(a_desk(a_lun_boot()), NODE.ip).script.text
 
