@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -33,10 +34,8 @@ def space():
 def service(space, tmp_path):
     service = Service(space, tmp_path, FAKES)
     for number in (1, 2):
-        service.bootd(
-            *f"hosts add node{number} --mac 52:54:00:00:00:0{number}".split(),
-            *"--role root --group rack --set power=fake".split(),
-        )
+        facts = ["--role", "root", "--group", "rack", "--set", "power=fake"]
+        service.bootd("hosts", "add", f"node{number}", "--mac", f"52:54:00:00:00:0{number}", *facts)
     (tmp_path / "debian.raw").write_bytes(b"d" * 4096)
     service.bootd("projects", "add", "mesh", "--owner", "anna")
     service.bootd("images", "add", "mesh/debian", str(tmp_path / "debian.raw"))
@@ -106,8 +105,4 @@ def test_calendar_that_is_switched_off_leaves_everything_alone(service):
 
 
 def _threads(pid):
-    from pathlib import Path
-
     return Path(f"/proc/{pid}/task").glob("*/comm")
-
-
