@@ -4,6 +4,7 @@ Writing needs no library; reading is left to `icalendar`, imported when a calend
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -14,6 +15,8 @@ from bootd.formats.instants import YEARS
 
 MOST_OCCURRENCES = 1000  # of one event
 _STAMP = "%Y%m%dT%H%M%SZ"
+_ROW = 74  # octets; a row that goes on begins with a space
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PRODUCT = "-//bootd//reservations//EN"
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")  # not HOURLY: nobody keeps such a calendar by hand
 _RULE_PARTS = frozenset(
@@ -109,15 +112,17 @@ def _escaped(text: str) -> str:
     """Return *text* as a TEXT value (section 3.3.11), control characters left out."""
     for plain, escaped in (("\\", "\\\\"), (";", "\\;"), (",", "\\,"), ("\n", "\\n")):
         text = text.replace(plain, escaped)
-    return "".join(c for c in text if c >= " " and c != "\x7f")
+    return _CONTROL.sub("", text)
 
 
 def _folded(line: str) -> str:
     """Cut *line* into lines of at most 75 octets, no character cut through (section 3.1)."""
+    if line.isascii():
+        return "\r\n ".join(line[at : at + _ROW] for at in range(0, len(line), _ROW))
     rows, size = [""], 0
     for char in line:
         octets = len(char.encode("utf-8", "replace"))
-        if size + octets > 74:  # a row that goes on begins with a space
+        if size + octets > _ROW:
             rows.append("")
             size = 0
         rows[-1] += char
