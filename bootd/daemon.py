@@ -386,9 +386,8 @@ class Daemon:
     # -- what goes on beside the answers ----------------------------------------------------
 
     def _write_down(self, event: Event) -> None:
-        now, itself = utc_now(), True
-        if isinstance(event, ScriptSent):  # anyone may fetch anybody's script
-            itself = self._clients.mac_at(event.client) in ("", event.mac)
+        now = utc_now()
+        itself = not isinstance(event, ScriptSent) or self._is_from(event.client, event.mac)
         observation = observation_of(event, now, itself=itself)
         if observation is not None:
             self._observer.record(observation)
@@ -398,6 +397,12 @@ class Daemon:
         sighting = sighting_of(event, now)
         if sighting is not None:
             self._observer.sighting(sighting)
+
+    def _is_from(self, client: str, mac: str) -> bool:
+        """Tell whether *client* may be the machine itself: anyone may fetch anybody's script."""
+        known = self._clients.mac_at(client)
+        ours = client.startswith("127.") or any(client == each.address for each in self._reach.served)
+        return known == mac if known else not ours
 
     def _trouble(self, topic: str, text: str) -> None:
         if text:
