@@ -29,7 +29,7 @@ async def report(request: web.Request) -> web.Response:
         raise failure(web.HTTPBadRequest, "bad-state", "state: a word such as running or failed")
     detail = "".join(c if c.isprintable() else " " for c in detail)[:_DETAIL_LENGTH]
     if "token" not in form and state in WITHOUT_TOKEN:
-        mac = parts.clients.mac_at(peer_of(request))
+        mac = parts.clients.on_link(peer_of(request))
         if host := parts.host_name(mac) if mac else "":
             parts.emit(NodeReported(mac=mac, host=host, state=state, detail=detail))
             return _noted()

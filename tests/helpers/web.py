@@ -68,12 +68,14 @@ class Site:
     events: list[Event] = field(default_factory=list)
     entries: dict[str, Served | Refused] = field(default_factory=dict)
     asked: list[tuple[BootRequest, bool]] = field(default_factory=list)
+    neighbours: dict[str, str] = field(default_factory=dict)  # what ARP knows: IPv4 address -> MAC address
     now: datetime = NOON
     port: int = 0
+    arp: dict[str, str] = field(default_factory=dict)  # address -> MAC address
 
     def __post_init__(self) -> None:
         self.problems = Problems(self.events.append)
-        self.clients = Clients(lambda address: None)
+        self.clients = Clients(self.arp.get)
         attempts, tokens = Attempts(SECRET), Tokens(SECRET)
         self.parts = Parts(
             desk=ScriptDesk(

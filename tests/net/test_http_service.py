@@ -52,8 +52,7 @@ async def test_a_node_reports_with_the_token_of_its_script():
 
 @pytest.mark.parametrize("state", ["starting", "running", "failed"])
 async def test_a_machine_known_by_its_address_needs_no_token(state):
-    site = a_site()
-    site.clients.heard_address(MAC, "127.0.0.1")
+    site = a_site(arp={"127.0.0.1": MAC})
     async with running(site):
         reply = await report(site, state=state, detail="6.1\x1b")
     assert (reply.status, reply.body) == (200, b"noted\n")
@@ -72,14 +71,21 @@ async def test_a_machine_known_by_its_address_needs_no_token(state):
     ],
 )
 async def test_without_a_token_anything_else_is_refused(mac, fields):
-    site = a_site()
-    if mac:
-        site.clients.heard_address(mac, "127.0.0.1")
+    site = a_site(arp={"127.0.0.1": mac} if mac else {})
     async with running(site):
         reply = await report(site, **fields)
     assert reply.status == 403
     assert site.of_kind(NodeReported) == []
     assert len(site.of_kind(NodeReportRefused)) == 1
+
+
+async def test_address_that_only_a_dhcp_packet_spoke_of_is_not_believed():
+    """Anybody can send one in another's name; the kernel's ARP table is another matter."""
+    site = a_site(arp={"127.0.0.1": "52:54:00:ab:cd:77"})
+    site.clients.heard_address(MAC, "127.0.0.1")
+    async with running(site):
+        assert (await report(site, state="running")).status == 403
+    assert site.of_kind(NodeReported) == []
 
 
 async def test_running_uses_the_token_up_other_states_do_not():
