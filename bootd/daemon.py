@@ -400,7 +400,7 @@ class Daemon:
 
     def _is_from(self, client: str, mac: str) -> bool:
         """Tell whether *client* may be the machine itself: anyone may fetch anybody's script."""
-        known = self._clients.mac_at(client)
+        known = self._clients.on_link(client) or self._clients.mac_at(client)
         ours = client.startswith("127.") or any(client == each.address for each in self._reach.served)
         return known == mac if known else not ours
 

@@ -68,7 +68,6 @@ class Site:
     events: list[Event] = field(default_factory=list)
     entries: dict[str, Served | Refused] = field(default_factory=dict)
     asked: list[tuple[BootRequest, bool]] = field(default_factory=list)
-    neighbours: dict[str, str] = field(default_factory=dict)  # what ARP knows: IPv4 address -> MAC address
     now: datetime = NOON
     port: int = 0
     arp: dict[str, str] = field(default_factory=dict)  # address -> MAC address
