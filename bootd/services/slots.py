@@ -3,7 +3,7 @@
 What workers do takes a transaction; what people do opens one.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -310,23 +310,35 @@ def _check_group(change: Transaction, group: str) -> None:
 
 def _check_schemes(change: Transaction, new: Schemes) -> None:
     """Raise `Refused` where a slot that would be lost holds anything or is booked."""
-    old = change.schemes()
-    lost: dict[str, Collection[int]] = {}
-    for host in change.hosts():
-        before, after = old.of(host.groups), new.of(host.groups)
-        if before != after:
-            is_same_disk = before.disk == after.disk
-            lost[host.name] = set(before.numbers) - (set(after.numbers) if is_same_disk else set())
-    full: dict[int, list[str]] = {}
-    for slot in change.slots(lost) if lost else ():
-        if slot.number in lost[slot.host] and (slot.pinned or slot.state in _OCCUPIED):
-            full.setdefault(slot.number, []).append(slot.host)
-    reasons = [f"slot {n} of {nodeset.fold(hosts)} holds something" for n, hosts in sorted(full.items())]
-    for need in change.slot_needs(lost) if lost else ():
+    lost = _lost(change.hosts(), change.schemes(), new)
+    if not lost:
+        return
+    reasons = []
+    for content in change.slot_contents(lost):
+        if content.pinned or content.state in _OCCUPIED:
+            hosts = [host for host in content.hosts if content.number in lost[host]]
+            held = f"holds {content.image}" if content.image else f"is {_word(content)}"
+            reasons += [f"slot {content.number} of {nodeset.fold(hosts)} {held}"] if hosts else []
+    for need in change.slot_needs(lost):
         if hosts := [node for node in need.nodes if need.number in lost.get(node, ())]:
             where = f"slot {need.number} of {nodeset.fold(hosts)}"
             reasons.append(f"{where} is booked by reservation {need.reservation}")
     _refuse("slots would be lost; wipe them, or cancel the bookings, first", reasons)
+
+
+def _word(content: SlotContent) -> str:
+    return "pinned" if content.pinned else content.state
+
+
+def _lost(hosts: Sequence[Host], old: Schemes, new: Schemes) -> dict[str, set[int]]:
+    """Return the numbers that are no slots of a host any more, or would be on another disk; by host."""
+    found = {}
+    for host in hosts:
+        before, after = old.of(host.groups), new.of(host.groups)
+        kept = set(after.numbers) if before.disk == after.disk else set()
+        if numbers := set(before.numbers) - kept:
+            found[host.name] = numbers
+    return found
 
 
 # -- who counts on what ---------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_schemes_are_set_listed_and_removed(bootd: Bootd) -> None:
 def test_scheme_that_would_lose_images_is_refused(bootd: Bootd) -> None:
     refused = bootd("slots", "scheme", "set", "@all", "--first", "8")
     assert refused.status == 1
-    assert "slot 7 of node[2-3] holds something" in refused.err
+    assert "slot 7 of node[2-3] holds mesh/old@1" in refused.err
     assert bootd("slots", "scheme", "set", "lab").status == 2
 
 

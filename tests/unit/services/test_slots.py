@@ -267,9 +267,9 @@ def test_scheme_that_cannot_be_is_refused(lab: Store, scheme: SlotScheme, error:
 @pytest.mark.parametrize(
     ("held", "scheme", "told"),
     [
-        (holding("node4", 20), SlotScheme("lab", last=19), "slot 20 of node4 holds something"),
-        (Slot("node4", 20, pinned=True), SlotScheme("lab", last=19), "slot 20 of node4 holds something"),
-        (holding("node4", 20), SlotScheme("lab", "/dev/sdb"), "slot 20 of node4 holds something"),
+        (holding("node4", 20), SlotScheme("lab", last=19), "slot 20 of node4 holds mesh/old@1"),
+        (Slot("node4", 20, pinned=True), SlotScheme("lab", last=19), "slot 20 of node4 is pinned"),
+        (holding("node4", 20), SlotScheme("lab", "/dev/sdb"), "slot 20 of node4 holds mesh/old@1"),
         (holding("node4", 20), SlotScheme("lab", last=20), ""),
         (Slot("node4", 20), SlotScheme("lab", last=19), ""),
         (holding("node2", 20), SlotScheme("lab", last=19), ""),
