@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta, tzinfo
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -134,17 +135,17 @@ def list_(site: Site, project: str | None, nodes: str | None, over: bool, as_jso
     if as_json:
         print_json([plain(each) for each in found])
     elif found:
+        fold = cache(nodeset.fold)  # the same machines are booked again and again
         print_table(
             ("ID", "PROJECT", f"START ({zone_name(zone)})", "END", "NODES", "IMAGES", "STATE", "NOTE"),
-            [_cells(each, zone) for each in found],
+            [_cells(each, fold(each.nodes), zone) for each in found],
         )
     else:
         click.echo("nothing is booked; book: bootd reservations add PROJECT --nodes … --start … --end …")
 
 
-def _cells(each: Reservation, zone: tzinfo) -> tuple[str, ...]:
+def _cells(each: Reservation, nodes: str, zone: tzinfo) -> tuple[str, ...]:
     times = (show_instant(each.starts_at, zone), show_instant(each.ends_at, zone))
-    nodes = nodeset.fold(each.nodes)
     return (str(each.id), each.project, *times, nodes, " ".join(_images(each)), each.state, each.note)
 
 

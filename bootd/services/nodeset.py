@@ -7,6 +7,7 @@ them with commas between; ``!`` before one takes its hosts away again.
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from bootd.errors import BadValue, NotFound
 from bootd.formats.fields import nearest
@@ -136,11 +137,11 @@ def fold(names: Iterable[str]) -> str:
     digits: dict[str, list[str]] = {}  # what stands before the number -> numbers as they are written
     folded: list[str] = []
     for name in sorted(set(names)):
-        match = _NUMBERED.match(name)
-        if match is None:
-            folded.append(name)
+        stem, number = _cut(name)
+        if number:
+            digits.setdefault(stem, []).append(number)
         else:
-            digits.setdefault(match[1], []).append(match[2])
+            folded.append(name)
     for stem, numbers in digits.items():
         is_padded = any(number.startswith("0") for number in numbers)
         widths: dict[int, list[int]] = {}
@@ -148,6 +149,13 @@ def fold(names: Iterable[str]) -> str:
             widths.setdefault(len(number) if is_padded else 1, []).append(int(number))
         folded.append(_term(stem, [run for width in sorted(widths) for run in _runs(widths[width], width)]))
     return ",".join(sorted(folded))
+
+
+@lru_cache(maxsize=1 << 16)  # lists fold the same names again and again
+def _cut(name: str) -> tuple[str, str]:
+    """Return what stands before the number at the end of *name*, and the number; "" where there is none."""
+    match = _NUMBERED.match(name)
+    return (name, "") if match is None else (match[1], match[2])
 
 
 def _term(stem: str, runs: Sequence[str]) -> str:

@@ -204,12 +204,13 @@ def _row(content: SlotContent, nodes: Sequence[str]) -> Row:
 
 def _empty(schemes: Schemes, hosts: Sequence[Host], found: Sequence[SlotContent]) -> list[Row]:
     """Return the slots that nothing is known of: they are empty."""
-    having: dict[int, set[str]] = {}
-    by_groups: dict[tuple[str, ...], range] = {}
+    by_scheme: dict[SlotScheme, set[str]] = {}
     for host in hosts:
-        numbers = by_groups.setdefault(host.groups, schemes.of(host.groups).numbers)
-        for number in numbers:
-            having.setdefault(number, set()).add(host.name)
+        by_scheme.setdefault(schemes.of(host.groups), set()).add(host.name)
+    having: dict[int, set[str]] = {}
+    for scheme, names in by_scheme.items():
+        for number in scheme.numbers:
+            having.setdefault(number, set()).update(names)
     for content in found:
         having.get(content.number, set()).difference_update(content.hosts)
     return [
