@@ -6,7 +6,7 @@ that waits for the node, if there is one.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bootd.events import Event, NodeReported, ScriptSent
 from bootd.model import DeployedNode, Deployment, Job, JobKind, JobPart, Place
@@ -15,6 +15,7 @@ from bootd.services.seen import FETCHED, answer_given
 from bootd.store import Reads, Transaction
 
 RUNNING = "running"
+SETTLED = timedelta(seconds=10)  # a machine that says that it runs does not start anew before
 _FLIPPED = ("lun-ready", "hd-ready", "run")  # states of deployments whose image is in its place
 
 
@@ -79,7 +80,7 @@ class _Hearing:
         place = self.places.get(word.host)
         node = self.change.find(DeployedNode, f"{place.deployment}/{word.host}") if place else None
         if isinstance(word, Given):
-            if node is not None and node.state == RUNNING:
+            if node is not None and node.state == RUNNING and _is_settled(node, word.at):
                 self._move(node, word.at, "restart")
         elif place is not None and node is not None and self._counts(word, place, node):
             self._run(node, word.at)
@@ -138,6 +139,11 @@ class _Hearing:
         """An image that is being written is spoken of with tokens: by nobody else."""
         job = None if word.is_proved else self.change.find(Job, part.job)
         return word.is_proved or (job is not None and job.kind is JobKind.START)
+
+
+def _is_settled(node: DeployedNode, at: datetime) -> bool:
+    """Tell whether it may have started anew; one that asks and tells in turn must not fill the journal."""
+    return node.changed_at is None or abs(at - node.changed_at) >= SETTLED
 
 
 def _script_of(reads: Reads, word: Word) -> tuple[datetime, str] | None:

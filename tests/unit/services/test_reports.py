@@ -198,8 +198,17 @@ def test_a_new_script_says_that_a_node_starts_anew(store: Store) -> None:
     assert state(store) == "running"
 
 
+def test_a_machine_that_asks_and_tells_without_end_does_not_fill_the_journal(store: Store) -> None:
+    hear(store, running())
+    generation = store.generation()
+    for second in range(61, 70):
+        assert not hear(store, Given("node1", at(second)), running(given=second, at=at(second + 0.5)))
+    assert store.generation() == generation
+    assert hear(store, Given("node1", at(-3600)))  # the clock was set back
+
+
 def test_order_decides_between_a_script_and_a_word(store: Store) -> None:
-    hear(store, Given("node1", at(10)), running(), running("node2"), Given("node2", at(61)))
+    hear(store, Given("node1", at(10)), running(), running("node2"), Given("node2", at(71)))
     assert (state(store), state(store, "node2")) == ("running", "ready")
 
 
