@@ -75,7 +75,7 @@ def explain(
         show_time=lambda each: _time(each, zone),
         booked=forecast.facts(booking, name, lambda each: _time(each, zone)) if booking else (),
     )
-    script = _script(site, found, server)
+    script = _script(site, found, server, is_planned=at > now)
     sure = forecast.how_sure(booking, name) if at > now and name else ""
     if as_json:
         print_json(_as_json(found, script) | {"forecast": sure or None, "reservation": _plain(known)})
@@ -181,8 +181,11 @@ def _server(site: Site) -> "ServerFacts":
     return reach.facts()[0]
 
 
-def _script(site: Site, found: "Explanation", server: "ServerFacts") -> str:
-    """Return the script at the end of the way, its token and secret left out; "" where there is none."""
+def _script(site: Site, found: "Explanation", server: "ServerFacts", *, is_planned: bool) -> str:
+    """Return the script at the end of the way, its token and secret left out; "" where there is none.
+
+    A planned one names the programs for slots that the daemon makes meanwhile.
+    """
     from bootd.boot.decide import BootLun, ChainLoader, Silent
     from bootd.boot.render import Renderer, ScriptFacts
 
@@ -199,7 +202,7 @@ def _script(site: Site, found: "Explanation", server: "ServerFacts") -> str:
         loader=site.config.loaders.get(found.arch.name),
         local_helper=_helper(site.data_dir),
     )
-    facts = replace(facts, **_place_facts(site.data_dir, last.decision))
+    facts = replace(facts, **_place_facts(site.data_dir, last.decision, is_planned=is_planned))
     dialect = "gpxe" if last.request.stage is Stage.GPXE else "ipxe"
     return Renderer([site.data_dir / "templates"]).render(last.decision, dialect, facts).text
 
@@ -210,7 +213,7 @@ def _helper(data_dir: Path) -> str | None:
     return _if_there(data_dir, HELPER)
 
 
-def _place_facts(data_dir: Path, decision: "BootDecision") -> dict[str, Any]:
+def _place_facts(data_dir: Path, decision: "BootDecision", *, is_planned: bool) -> dict[str, Any]:
     """Return what a script must know of a slot or a LUN; the secret is not shown to people."""
     from bootd.boot.decide import BootLun, BootSlot
     from bootd.boot.places import Chap, grub_disk, slot_helper
@@ -221,7 +224,10 @@ def _place_facts(data_dir: Path, decision: "BootDecision") -> dict[str, Any]:
         return {}
     disk = grub_disk(decision.place.device)
     names = {kind: slot_helper(kind, disk, decision.slot) for kind in (Firmware.BIOS, Firmware.UEFI)}
-    return {f"slot_{_HELPS[kind]}": _if_there(data_dir, name) for kind, name in names.items()}
+    return {
+        f"slot_{_HELPS[kind]}": name if is_planned else _if_there(data_dir, name)
+        for kind, name in names.items()
+    }
 
 
 def _if_there(data_dir: Path, name: str) -> str | None:

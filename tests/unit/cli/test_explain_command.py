@@ -227,6 +227,7 @@ def test_coming_booking_is_what_it_will_boot_then_and_not_before_or_after(site: 
     assert found["rule"] == "reserved"
     assert found["steps"][-1]["answer"].endswith(": slot 7 (/dev/sda7): mesh/debian@2")
     assert found["forecast"] == "SCHED: staging has not begun"
+    assert "/files/loaders/slot7-hd0-pc.0 ||" in found["script"]
     assert found["reservation"] | {"starts_at": 0, "ends_at": 0} == {
         "id": 1,
         "project": "mesh",
@@ -296,6 +297,7 @@ def test_running_reservation_is_explained_now_from_what_is_there(site: Bootd) ->
     found = site.good("explain", "node1", "--json").json
     assert (found["rule"], found["forecast"]) == ("reserved", None)
     assert found["reservation"]["word"] == "RUN"
+    assert "/files/loaders/slot7" not in found["script"]  # nobody made it here
     assert "node1: running, runs the image, by its own word" in found["facts"]
     after = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
     assert at(site, after)["rule"] == "local-default"
