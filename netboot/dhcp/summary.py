@@ -9,15 +9,22 @@ from netboot.dhcp.options import (
     BROADCAST_ADDRESS,
     CLIENT_ARCH,
     CLIENT_GUID,
+    DNS_SERVERS,
+    DOMAIN_NAME,
+    HOST_NAME,
+    INITIATOR_NAME,
     IPXE,
     LEASE_TIME,
     MAX_MESSAGE_SIZE,
+    MESSAGE,
     MESSAGE_TYPE,
     NAMES,
     PARAMETER_LIST,
     REBINDING_TIME,
     RENEWAL_TIME,
     REQUESTED_ADDRESS,
+    ROOT_PATH,
+    ROUTERS,
     SERVER_ID,
     SUBNET_MASK,
     TFTP_SERVER_NAME,
@@ -84,6 +91,10 @@ def _architectures(value: bytes) -> str:
     return " ".join(f"{code:#06x} {architecture(code).name}" for code in codes)
 
 
+def _addresses(value: bytes) -> str:
+    return " ".join(dotted(value[at : at + 4]) for at in range(0, len(value), 4))
+
+
 def _guid(value: bytes) -> str:
     return f"{value[0]} {format_guid(value[1:])}" if len(value) == 17 else f"malformed {value.hex()}"
 
@@ -94,6 +105,13 @@ def _sub_options(value: bytes) -> str:
 
 _SHOW: dict[int, Callable[[bytes], str]] = {
     SUBNET_MASK: dotted,
+    ROUTERS: _addresses,
+    DNS_SERVERS: _addresses,
+    HOST_NAME: _text,
+    DOMAIN_NAME: _text,
+    ROOT_PATH: _text,
+    INITIATOR_NAME: _text,
+    MESSAGE: _text,
     BROADCAST_ADDRESS: dotted,
     VENDOR_SPECIFIC: _sub_options,
     REQUESTED_ADDRESS: dotted,
