@@ -305,6 +305,7 @@ class NodeReported(Event):
     """
 
     name: ClassVar[str] = "node.reported"
+    by_anyone: ClassVar[bool] = True
     state: str
     detail: str = ""
     override: int | None = None
