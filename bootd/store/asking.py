@@ -45,6 +45,6 @@ def marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-def as_list(values: Iterable[str]) -> str:
+def as_list(values: Iterable[str | int]) -> str:
     """Return *values* for ``IN (SELECT value FROM json_each(?))``: any number of them in one question."""
     return json.dumps(list(values))

@@ -238,6 +238,10 @@ class Reads(ABC):
         """Return the deployments of a reservation, by number."""
 
     @abstractmethod
+    def deployments_for(self, reservations: Iterable[int]) -> list[Deployment]:
+        """Return the deployments of *reservations*, any number of them, by number."""
+
+    @abstractmethod
     def deployments_in(self, states: Sequence[str]) -> list[Deployment]:
         """Return the deployments of *states*, by number."""
 

@@ -77,6 +77,9 @@ class DeedReads(Asking, Reads):
     def deployments_of(self, reservation: int) -> list[Deployment]:
         return self._all(DEPLOYMENT, "id", "WHERE reservation = ?", (reservation,))
 
+    def deployments_for(self, reservations: Iterable[int]) -> list[Deployment]:
+        return self._all(DEPLOYMENT, "id", f"WHERE reservation {_AMONG}", (as_list(reservations),))
+
     def deployments_in(self, states: Sequence[str]) -> list[Deployment]:
         return self._all(DEPLOYMENT, "id", f"WHERE state IN ({marks(states)})", states)
 

@@ -12,7 +12,7 @@ from bootd.services.booking import LIVE
 from bootd.services.jobs import AT, CANCEL, FAILING, OCTETS, OPEN, OVER, PLACING
 from bootd.store import Reads
 from bootd.workers import leadtime
-from bootd.workers.leadtime import LAST, Pace, Past, lead_time
+from bootd.workers.leadtime import LAST, LONGEST, Pace, Past, lead_time
 from bootd.workers.settings import Settings
 from bootd.workers.work import ACTOR
 
@@ -75,11 +75,15 @@ Deed = TakeBack | Miss | Ensure | GiveUp | Make
 class Agenda:
     """Everything near *now*: what is due, and the next instant at which something will be.
 
-    What waits for a job to end or for a person has no instant: a commit tells of it.
+    What waits for a job to end or for a person has no instant: a commit tells of it. *sizes* of images
+    are kept there, for the next agenda: an image never changes.
     """
 
-    def __init__(self, reads: Reads, now: datetime, settings: Settings) -> None:
+    def __init__(
+        self, reads: Reads, now: datetime, settings: Settings, sizes: dict[str, int] | None = None
+    ) -> None:
         self._reads, self._now = reads, now
+        self._sizes = {} if sizes is None else sizes
         self._pace = Pace(settings.rate, settings.window, settings.window_pause_s)
         self._booked = reads.reservations_in(("booked",), starts_before=now + HORIZON)
         self._active = reads.reservations_in(("active",))
@@ -189,13 +193,16 @@ class Agenda:
 
     def _placings(self) -> Iterator[Ensure | Make]:
         sched: list[tuple[Reservation, Deployment]] = []
-        for each in (*self._active, *self._booked):
-            if not each.images or each.ends_at <= self._now:
-                continue
-            found = self._reads.deployments_of(each.id)
-            if not found and not deployments.plan(self._reads, each, now=self._now).reasons:
+        near = [each for each in (*self._active, *self._booked) if self._is_near(each)]
+        found: dict[int, list[Deployment]] = {}
+        for deployment in self._reads.deployments_for(each.id for each in near):
+            found.setdefault(deployment.reservation, []).append(deployment)
+        for each in near:
+            if each.id not in found and not deployments.plan(self._reads, each, now=self._now).reasons:
                 yield Ensure(each)
-            sched += [(each, deployment) for deployment in found if deployment.state == "sched"]
+            sched += [
+                (each, deployment) for deployment in found.get(each.id, ()) if deployment.state == "sched"
+            ]
         for reservation, deployment in sched:
             kind = JobKind.WRITE_SLOT if deployment.role is Role.MESH else JobKind.STAGE_LUN
             octets, lead = self._lead(kind, deployment)
@@ -208,15 +215,34 @@ class Agenda:
                     self._taken.update(deployment.nodes)
                 yield Make(kind, reservation, deployment, {OCTETS: octets})
 
+    def _is_near(self, each: Reservation) -> bool:
+        """Tell whether its images may be due, whatever their lead time is."""
+        if not each.images or each.ends_at <= self._now:
+            return False
+        earliest = each.starts_at - LONGEST
+        free_at = max(
+            (end for node in each.nodes for begin, end, _ in self._held[node] if begin < each.starts_at),
+            default=self._now,
+        )
+        if earliest <= self._now or free_at > earliest:
+            return True
+        self._times.append(earliest)
+        return False
+
     def _lead(self, kind: JobKind, deployment: Deployment) -> tuple[int, timedelta]:
         """Return the octets of the image and how long before the start it has to begin its way."""
         key = (kind, str(deployment.image), len(deployment.nodes))
         if key not in self._lead_times:
-            image = self._reads.find(DiskImage, str(deployment.image))
-            octets = 0 if image is None else image.size
+            octets = self._size(key[1])
             past = self._past[kind]
             self._lead_times[key] = (octets, lead_time(kind, octets, key[2], past, self._pace))
         return self._lead_times[key]
+
+    def _size(self, ref: str) -> int:
+        if ref not in self._sizes:
+            image = self._reads.find(DiskImage, ref)
+            self._sizes[ref] = 0 if image is None else image.size
+        return self._sizes[ref]
 
     @cached_property
     def _past(self) -> dict[JobKind, list[Past]]:
@@ -245,8 +271,9 @@ class Agenda:
         held: dict[str, list[tuple[datetime, datetime, int]]] = {}
         for each in self._live.values():
             if each.ends_at > self._now:
+                span = (each.starts_at, each.ends_at, each.id)
                 for node in each.nodes:
-                    held.setdefault(node, []).append((each.starts_at, each.ends_at, each.id))
+                    held.setdefault(node, []).append(span)
         return held
 
     def _is_free(

@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from queue import SimpleQueue
 
 from bootd.errors import BootdError, StoreFailed
@@ -33,6 +33,16 @@ _PATIENCE_S = 10.0  # for steps to come to their end when the daemon stops
 
 Trouble = Callable[[str, str], None]  # topic, what is wrong; "" once it is well again
 Outfit = Callable[[Store, str], Context]  # what a worker is given, by its store and its name as a holder
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the last look at everything found, and for how long that holds."""
+
+    generation: int  # of the store, before
+    made_at: datetime
+    holds_until: datetime
+    following: datetime | None  # the next instant at which something is due
 
 
 def new_holder() -> str:
@@ -57,6 +67,8 @@ class Calendar:
         self._trouble, self._monotonic = trouble, monotonic
         self._holder = new_holder()
         self._guard: ClockGuard | None = None
+        self._sizes: dict[str, int] = {}  # of images
+        self._plan_holds: _Plan | None = None
         self._woken, self._stopping = threading.Event(), threading.Event()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._busy: dict[int, Job] = {}  # handed out
@@ -127,9 +139,21 @@ class Calendar:
         return max(0.0, min(waits))
 
     def _plan(self, context: Context) -> datetime | None:
+        """Plan where something may have changed since; return the next instant at which something is due."""
+        generation, now = context.store.generation(), context.clock()
+        last = self._plan_holds
+        if last is None or last.generation != generation or not last.made_at <= now < last.holds_until:
+            following = self._plan_anew(context)
+            holds_until = now + timedelta(seconds=LOOK_EVERY_S)
+            last = self._plan_holds = _Plan(
+                generation, now, min(following or holds_until, holds_until), following
+            )
+        return last.following
+
+    def _plan_anew(self, context: Context) -> datetime | None:
         """Plan; a bug in that must not keep the jobs from going on that there are."""
         try:
-            following = plan(context)
+            following = plan(context, self._sizes)
         except StoreFailed:
             raise
         except Exception as error:  # noqa: BLE001

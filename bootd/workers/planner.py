@@ -20,16 +20,19 @@ from bootd.workers.work import ACTOR, Context
 _ROUNDS = 4  # what is done makes room for more: a job taken back for the end of its reservation
 
 
-def plan(context: Context) -> datetime | None:
-    """Do what the calendar has to do now; return the next instant at which something will be due."""
-    agenda = Agenda(context.store, context.clock(), context.settings)
+def plan(context: Context, sizes: dict[str, int] | None = None) -> datetime | None:
+    """Do what the calendar has to do now; return the next instant at which something will be due.
+
+    *sizes* are those of images, kept from one call to the next.
+    """
+    agenda = Agenda(context.store, context.clock(), context.settings, sizes)
     if not agenda.deeds:
         return agenda.next_at
     missed: list[Reservation] = []
     with context.store.transaction(ACTOR, "plan") as change:
         now = context.clock()
         for _ in range(_ROUNDS):
-            agenda = Agenda(change, now, context.settings)
+            agenda = Agenda(change, now, context.settings, sizes)
             if not agenda.deeds:
                 break
             for deed in agenda.deeds:

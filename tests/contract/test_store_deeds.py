@@ -178,6 +178,9 @@ def test_deployments_are_told_by_reservation_state_and_node(store: Store) -> Non
     keep(store, a_reservation(2, state="booked", nodes=("node3",)), other)
     keep(store, a_reservation(3, state="ended", nodes=("node3",)), a_deployment(3, 3, nodes=("node3",)))
     assert store.deployments_of(2) == [other]
+    assert store.deployments_for([2, 1, 99]) == [*store.deployments_of(1), other]
+    assert store.deployments_for([2]) == [other]
+    assert store.deployments_for([]) == []
     assert [each.id for each in store.deployments_in(["hd-ready", "run"])] == [1, 3]
     assert store.deployments_in([]) == []
     assert [each.id for each in store.deployments_on(["node3", "nobody"])] == [2]

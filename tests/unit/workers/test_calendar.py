@@ -201,8 +201,27 @@ def test_bug_in_planning_is_told_and_jobs_that_there_are_go_on(site: Site) -> No
     assert isinstance(site.events[0], InternalError)
     assert calendar.handed_out == {number}
     site.settings = Settings()
+    site.pass_time(LOOK_EVERY_S)
     calendar.look(site.store)
     assert site.troubles == {}
+
+
+def test_booking_made_meanwhile_is_planned_at_the_next_look(site: Site) -> None:
+    calendar = site.calendar()
+    calendar.look(site.store)
+    keep(site.store, a_project(), a_reservation(state="booked", images=()))
+    calendar.look(site.store)
+    assert calendar.handed_out == {1}
+
+
+def test_booking_whose_time_comes_is_planned_without_any_commit(site: Site) -> None:
+    start = NOON + timedelta(seconds=5)
+    keep(site.store, a_project(), a_reservation(state="booked", images=(), starts_at=start))
+    calendar = site.calendar()
+    assert calendar.look(site.store) == 5
+    site.pass_time(5)
+    calendar.look(site.store)
+    assert calendar.handed_out == {1}
 
 
 # -- threads ---------------------------------------------------------------------------------------
