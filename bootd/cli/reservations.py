@@ -12,7 +12,14 @@ from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.reservations_calendar import export, import_
 from bootd.cli.reservations_feed import feed
-from bootd.cli.reservations_places import deployment_plain, plan_plain, tell_deployment, tell_plan
+from bootd.cli.reservations_places import (
+    deployment_plain,
+    entry_plain,
+    entry_text,
+    plan_plain,
+    tell_deployment,
+    tell_plan,
+)
 from bootd.cli.tables import print_table
 from bootd.cli.zone import server_zone
 from bootd.clock import utc_now
@@ -189,7 +196,7 @@ def show(site: Site, number: int, as_json: bool) -> None:
         done = service.history(store, number)
         placed = [(each, node_states(store, each)) for each in store.deployments_of(number)]
     if as_json:
-        history = [{"at": e.at, "actor": e.actor, "what": e.what, "action": e.action} for e in done]
+        history = [entry_plain(entry) for entry in done]
         images = [deployment_plain(each, states) for each, states in placed]
         print_json(plain(found) | {"deployments": images, "history": history})
         return
@@ -209,7 +216,8 @@ def show(site: Site, number: int, as_json: bool) -> None:
     for each, states in placed:
         tell_deployment(each, states, zone)
     for entry in done:
-        click.echo(f"  {show_instant(entry.at, zone)}  {entry.what or entry.action} by {entry.actor}")
+        if text := entry_text(entry):
+            click.echo(f"  {show_instant(entry.at, zone)}  {text}")
 
 
 @reservations.command(epilog=_TIMES)

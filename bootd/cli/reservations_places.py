@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from bootd.model import DeployedNode, Deployment
     from bootd.services.deployments import Plan
+    from bootd.store import JournalEntry
 
 States = Mapping[str, "Sequence[DeployedNode]"]  # the nodes of a deployment by their state
 
@@ -66,3 +67,42 @@ def tell_deployment(deployment: "Deployment", states: States, zone: "tzinfo") ->
             notes.setdefault(each.note, []).append(each.node)
         for note, names in notes.items():
             click.echo(f"    {state:<8} {nodeset.fold(names)}{f': {note}' if note else ''}")
+
+
+def entry_plain(entry: "JournalEntry") -> dict[str, Any]:
+    """Return what was done to a reservation or to one of its deployments as ``--json`` shows it."""
+    return {
+        "at": entry.at,
+        "actor": entry.actor,
+        "what": entry.what,
+        "kind": entry.kind,
+        "id": int(entry.key),
+        "action": entry.action,
+        "state": None if entry.after is None else entry.after["state"],
+    }
+
+
+def entry_text(entry: "JournalEntry") -> str:
+    """Return the same in words; "" where it is nothing that people would call a step."""
+    who = f"{entry.what or entry.action} by {entry.actor}"
+    if entry.kind != "deployment":
+        return who
+    step = _step(entry.before or {}, entry.after or {})
+    return f"{step}  ({who})" if step else ""
+
+
+def _step(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return what a change of a deployment's row means for its image."""
+    if not after:
+        return ""
+    where = f"slot {after['slot']}" if after["group_name"] is None else f"LUN pair {after['group_name']}"
+    what = f"{after['image']}, {where}"
+    if before.get("state") != after["state"]:
+        why = f": {after['note']}" if after["note"] else ""
+        came_from = f"{before['state']} → " if before else ""
+        return f"{what}: {came_from}{after['state']}{why}"
+    if before.get("flipped_at") != after["flipped_at"]:
+        return f"{what}: its nodes boot it from now on"
+    if any(before.get(name) != after[name] for name in ("image", "slot", "nodes")):
+        return f"{what}: for {nodeset.fold(after['nodes'])} now"
+    return ""

@@ -357,5 +357,10 @@ def select(
 
 
 def history(reads: Reads, number: int) -> list[JournalEntry]:
-    """Return what was done to a reservation, oldest first."""
-    return reads.entries_about("reservation", [str(number)])
+    """Return what was done to a reservation and to its deployments, oldest first."""
+    deployed = [str(each.id) for each in reads.deployments_of(number)]
+    entries = [
+        *reads.entries_about("reservation", [str(number)]),
+        *reads.entries_about("deployment", deployed),
+    ]
+    return sorted(entries, key=lambda entry: entry.id)

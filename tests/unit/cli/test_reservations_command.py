@@ -84,6 +84,34 @@ def test_show_tells_where_each_image_is_and_how_far_its_nodes_are(bootd: Bootd) 
     ]
 
 
+def test_path_of_an_image_can_be_read_back(bootd: Bootd) -> None:
+    add(bootd, "--image", "debian")
+    bootd.good("reservations", "move", "1", "--nodes", "node2")
+    with bootd.store() as store:
+        [made] = store.deployments_of(1)
+        for what, changed in (
+            ("job 1", {"state": "deploy-hd", "note": "to one node"}),
+            ("job 2", {"state": "deploy-hd", "note": "half way"}),
+            ("job 3", {"state": "hd-ready", "note": ""}),
+            ("job 4", {"state": "hd-ready", "flipped_at": datetime(2026, 1, 6, tzinfo=UTC)}),
+        ):
+            with store.transaction("calendar", what) as change:
+                change.keep(replace(made, **changed))
+    lines = bootd.good("reservations", "show", "1").out.splitlines()
+    steps = [re.split(r"\s{2,}", line)[2] for line in lines if "debian@2, slot 5" in line]
+    assert steps == [
+        "mesh/debian@2, slot 5: sched",
+        "mesh/debian@2, slot 5: for node2 now",
+        "mesh/debian@2, slot 5: sched → deploy-hd: to one node",
+        "mesh/debian@2, slot 5: deploy-hd → hd-ready",
+        "mesh/debian@2, slot 5: its nodes boot it from now on",
+    ]
+    plain = bootd.good("reservations", "show", "1", "--json").json["history"]
+    assert [each["state"] for each in plain if each["kind"] == "deployment"] == [
+        *("sched", "sched", "deploy-hd", "deploy-hd", "hd-ready", "hd-ready")
+    ]
+
+
 def test_json_has_instants_in_utc(bootd: Bootd) -> None:
     add(bootd)
     [plain] = bootd.good("reservations", "list", "--json").json
