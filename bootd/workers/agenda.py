@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from bootd.model import Deployment, DiskImage, Job, JobKind, Reservation, Role
+from bootd.model import Deployment, DiskImage, Job, JobKind, Outcome, Reservation, Role
 from bootd.services import deployments
 from bootd.services.booking import LIVE
 from bootd.services.jobs import AT, CANCEL, FAILING, OCTETS, OPEN, OVER, PLACING
@@ -91,6 +91,7 @@ class Agenda:
         self._jobs = reads.jobs(states=OPEN, limit=_MANY)
         self._in_place = reads.deployments_in(_IN_PLACE)
         self._lead_times: dict[tuple[JobKind, str, int], tuple[int, timedelta]] = {}
+        self._unfinished_of: dict[int, frozenset[str]] = {}  # nodes by open job
         self._taken: set[str] = set()  # nodes of the jobs to be made
         self._times: list[datetime] = []
         self.deeds: list[Deed] = [
@@ -300,9 +301,16 @@ class Agenda:
         )
 
     def _switched(self, kinds: Iterable[JobKind], besides: int) -> set[str]:
-        """Return the nodes that open jobs of other reservations switch."""
+        """Return the nodes that open jobs of other reservations have still to switch."""
         jobs = (job for job in self._jobs if job.kind in kinds and job.reservation != besides)
-        return {node for job in jobs for node in job.nodes}
+        return {node for job in jobs for node in self._unfinished(job)}
+
+    def _unfinished(self, job: Job) -> frozenset[str]:
+        if job.id not in self._unfinished_of:
+            parts = {part.node: part.outcome for part in self._reads.job_parts(job.id)}
+            left = (node for node in job.nodes if parts.get(node, Outcome.OPEN) is Outcome.OPEN)
+            self._unfinished_of[job.id] = frozenset(left)
+        return self._unfinished_of[job.id]
 
     def _reservation(self, number: int) -> Reservation | None:
         return self._live.get(number) or self._reads.find(Reservation, number)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from bootd.events import ReservationMissed
+from bootd.errors import BootdError, StoreFailed
+from bootd.events import InternalError, ReservationMissed
 from bootd.lifecycle import RESERVATION
 from bootd.model import Deployment, Job, Reservation
 from bootd.services import deployments, jobs, luns, slots
@@ -28,7 +29,23 @@ def plan(context: Context, sizes: dict[str, int] | None = None) -> datetime | No
     agenda = Agenda(context.store, context.clock(), context.settings, sizes)
     if not agenda.deeds:
         return agenda.next_at
-    missed: list[Reservation] = []
+    try:
+        agenda, done = _do_all(context, sizes)
+    except StoreFailed:
+        raise
+    except BootdError:  # one of them cannot be: that must not keep the others
+        agenda, done = _do_each(context, sizes)
+    context.committed()
+    for each in done:
+        if isinstance(each, Miss):
+            missed = ReservationMissed(reservation=each.reservation.id, project=each.reservation.project)
+            context.emit(missed)
+    return agenda.next_at
+
+
+def _do_all(context: Context, sizes: dict[str, int] | None) -> tuple[Agenda, list[Deed]]:
+    """Do everything in one transaction; return what is left to do later, and what was done."""
+    done: list[Deed] = []
     with context.store.transaction(ACTOR, "plan") as change:
         now = context.clock()
         for _ in range(_ROUNDS):
@@ -37,11 +54,31 @@ def plan(context: Context, sizes: dict[str, int] | None = None) -> datetime | No
                 break
             for deed in agenda.deeds:
                 _do(change, deed, now)
-            missed += [deed.reservation for deed in agenda.deeds if isinstance(deed, Miss)]
-    context.committed()
-    for each in missed:
-        context.emit(ReservationMissed(reservation=each.id, project=each.project))
-    return agenda.next_at
+            done += agenda.deeds
+    return agenda, done
+
+
+def _do_each(context: Context, sizes: dict[str, int] | None) -> tuple[Agenda, list[Deed]]:
+    """Do everything that can be done, each by itself, and say what cannot."""
+    done: list[Deed] = []
+    refused: list[Deed] = []
+    while True:
+        deed: Deed | None = None
+        try:
+            with context.store.transaction(ACTOR, "plan") as change:
+                agenda = Agenda(change, now := context.clock(), context.settings, sizes)
+                deed = next((each for each in agenda.deeds if each not in refused and each not in done), None)
+                if deed is None:
+                    return agenda, done
+                _do(change, deed, now)
+                done.append(deed)
+        except StoreFailed:
+            raise
+        except BootdError as error:
+            if deed is None:
+                raise
+            refused.append(deed)
+            context.emit(InternalError(where=f"planner: {type(deed).__name__}", text=repr(error)))
 
 
 def _do(change: Transaction, deed: Deed, now: datetime) -> None:

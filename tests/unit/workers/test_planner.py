@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bootd.events import Event, ReservationMissed
-from bootd.model import Deployment, Host, Job, JobKind, JobPart, LunPair, Reservation, Role
+from bootd.events import Event, InternalError, ReservationMissed
+from bootd.model import Deployment, Host, Job, JobKind, JobPart, LunPair, Outcome, Reservation, Role
 from bootd.services import jobs
 from bootd.workers.agenda import free_for
 from bootd.workers.planner import plan
@@ -479,6 +479,38 @@ def test_cancelled_booking_whose_job_nobody_began_is_dark_again(site: Site) -> N
     site.plan()
     assert (site.job().state, site.deployment().state) == ("cancelled", "dark")
     assert site.job().note == "taken back by calendar: reservation 1 is cancelled"
+
+
+def test_deed_that_cannot_be_done_is_told_and_keeps_no_other_from_being_done(site: Site) -> None:
+    """The pair of an image on its way is gone: nobody can say what becomes of its side."""
+    site.book(1, start=-3, end=-2, nodes=("node5",), images=())
+    site.book(2, start=0, images=())
+    site.book(3, nodes=("node3",), place=ROOT | {"state": "deploy-lun", "side": 1, "nodes": ("node3",)})
+    site.plan()
+    assert site.open == [(START, 2)]
+    assert site.reservation(1).state == "failed"
+    [bug, missed] = sorted(site.events, key=lambda event: event.name, reverse=True)
+    assert isinstance(bug, InternalError)
+    assert (bug.where, "rack" in bug.text) == ("planner: GiveUp", True)
+    assert missed == ReservationMissed(reservation=1, project="mesh")
+
+
+def test_nodes_that_a_job_has_finished_with_can_be_written(site: Site) -> None:
+    site.book(1, start=-3, end=-1, state="ended", nodes=("node1", "node2"), images=())
+    site.book(2, start=0.1)
+    job = a_job(1, kind=END, deployment=None, state="running", step="clear")
+    keep(site.store, job)
+    put_parts(site, JobPart(1, "node1", outcome=Outcome.OK), JobPart(1, "node2"))
+    site.plan()
+    assert (WRITE, 2) not in site.open
+    put_parts(site, JobPart(1, "node2", outcome=Outcome.FAILED))
+    site.plan()
+    assert (WRITE, 2) in site.open
+
+
+def put_parts(site: Site, *parts: JobPart) -> None:
+    with site.store.transaction("calendar") as change:
+        change.put_job_parts(parts)
 
 
 def old_booking(site: Site, *hosts: Host) -> None:
