@@ -65,8 +65,11 @@ class Lab:
         """Return the log of ``site`` or ``bootd``."""
         return self.run.path / f"{server}.log"
 
-    def up(self, *, config_extra: str = "") -> Self:
-        """Make the network and start both servers; takes everything down again if a part fails."""
+    def up(self, *, config_extra: str = "", site_dhcp: bool = True) -> Self:
+        """Make the network and start both servers; takes everything down again if a part fails.
+
+        Without *site_dhcp* nobody gives addresses but bootd, if *config_extra* has it do so.
+        """
         needs.check(loss=self.loss > 0)
         if self.run.exists or self.network.exists:
             raise LabError(
@@ -76,7 +79,7 @@ class Lab:
             raise LabError(f"{self.run.path}: too long a path for sockets; choose a shorter folder")
         self._claim()
         try:
-            self._build(config_extra)
+            self._build(config_extra, site_dhcp=site_dhcp)
         except BaseException:
             self.down()
             raise
@@ -89,13 +92,13 @@ class Lab:
                 raise LabError(f"the lab {self.name!r} is being put up by another command")
             state.maker, state.loss = processes.identify(os.getpid()), self.loss
 
-    def _build(self, config_extra: str) -> None:
+    def _build(self, config_extra: str, *, site_dhcp: bool) -> None:
         self.data_dir.mkdir(exist_ok=True)
         self.network.up()
         if self.loss > 0:
             self.network.lose(self.loss)
         site = self.run.path / "site.conf"
-        site.write_text(servers.site_config(self.run.path))
+        site.write_text(servers.site_config(self.run.path, has_dhcp=site_dhcp))
         process = self._serve("site", inside(self.network.site, servers.site_command(site)))
         servers.wait_until_bound(process, self.log("site"))
         self.config.write_text(servers.bootd_config(self.run.path, config_extra))

@@ -13,19 +13,19 @@ START_S = 30.0
 _READY = "service.started"  # the event bootd logs once it answers
 
 
-def site_config(folder: Path) -> str:
-    """Return dnsmasq's configuration for the site.
+def site_config(folder: Path, *, has_dhcp: bool = True) -> str:
+    """Return dnsmasq's configuration for the site; without DHCP it is a router that advertises itself.
 
     no-ping: it would try each address for 3 s before the first offer.
     enable-ra: iPXE waits 16 s for a router advertisement in each of its stages.
     """
     first, last = network.RANGE
+    addresses = f"dhcp-range={first},{last},255.255.255.0,10m\n" if has_dhcp else ""
     return f"""\
 port=0
 interface=eth0
 bind-interfaces
-dhcp-range={first},{last},255.255.255.0,10m
-dhcp-option=3
+{addresses}dhcp-option=3
 dhcp-authoritative
 no-ping
 enable-ra
@@ -83,7 +83,7 @@ def wait_until_ready(process: Process, log: Path) -> None:
 def wait_until_bound(process: Process, log: Path) -> None:
     """Return when the site's dnsmasq serves; it says so in its log."""
     until = time.monotonic() + START_S
-    while "DHCP, IP range" not in _read(log):
+    while "router advertisement on" not in _read(log):
         if not process.alive or time.monotonic() > until:
             raise LabError(f"the site's dnsmasq did not start; it said:\n{_tail(log)}")
         time.sleep(0.02)

@@ -38,6 +38,13 @@ def test_the_sites_server_knows_nothing_of_booting() -> None:
     assert "no-ping" in text
 
 
+def test_site_without_dhcp_is_a_router_that_gives_no_ipv4_address() -> None:
+    text = site_config(Path("/run/x"), has_dhcp=False)
+    assert [line for line in text.splitlines() if line.startswith("dhcp-range")] == [
+        "dhcp-range=fd99::,ra-only,64,10m"
+    ]
+
+
 def test_the_labs_configuration_is_one_that_bootd_takes() -> None:
     text = bootd_config(Path("/run/x"), "[dhcp]\nuefi = 'offer'\n")
     config = parse(text, None)
