@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from bootd.errors import BootdError, Refused
+from bootd.errors import BootdError, NotFound, Refused
 from bootd.lifecycle import RESERVATION
 from bootd.model import Deployment, JobPart, Outcome, Reservation
 from bootd.services import luns, nodeset, slots
@@ -147,7 +147,7 @@ def _flip(work: Work, change: Transaction, deployment: Deployment) -> None:
         try:
             if deployment.group is not None:
                 luns.activate(change, deployment, now=work.now)
-        except Refused as error:
+        except (NotFound, Refused) as error:
             luns.release(change, deployment)
             moved(change, deployment, "fail", note=str(error))
             return

@@ -229,6 +229,18 @@ def test_a_lun_that_holds_nothing_fails_its_image_and_the_reason_is_told(tmp_pat
     assert shop.switched() == []
 
 
+def test_a_lun_pair_that_is_gone_fails_its_image_and_the_reservation_begins_all_the_same(
+    tmp_path: Path,
+) -> None:
+    shop = a_site(tmp_path)
+    shop.keep(a_deployment(flipped_at=None, nodes=("node1",)), a_deployment(2, flipped_at=None))
+    lun = {"slot": None, "group": "roots", "role": Role.ROOT, "side": 1, "nodes": ("node2",)}
+    shop.keep(a_deployment(2, flipped_at=None, state="lun-ready", **lun))
+    shop.run()
+    assert (state(shop), deployment(shop, 2).state) == ("active", "failed")
+    assert shop.switched() == [("reset-soft", "node1")]
+
+
 def test_a_node_without_power_driver_counts_when_it_comes_up_by_itself(tmp_path: Path) -> None:
     shop = a_site(tmp_path)
     with shop.store.transaction("anna") as change:
