@@ -1,4 +1,4 @@
-"""A tgtd of our own: on a free port of loopback, with its management socket in a folder of its own."""
+"""A tgtd of our own: on a free port of loopback unless told another, with a folder of its own."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,11 @@ import pytest
 class PrivateTgtd:
     """Started with `start`, killed with `kill`: with targets it does not heed SIGTERM."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, portal: str = "", inside: Sequence[str] = ()) -> None:
+        """*inside* is a command that runs what follows it in another namespace."""
         self.socket = folder / "socket"
-        self.portal = f"127.0.0.1:{_free_port()}"
+        self.portal = portal or f"127.0.0.1:{_free_port()}"
+        self._inside = inside
         self._log = folder / "tgtd.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -32,7 +34,15 @@ class PrivateTgtd:
         return self._log.read_text()
 
     def start(self) -> None:
-        command = ["tgtd", "--foreground", "--control-port", "0", "--iscsi", f"portal={self.portal}"]
+        command = [
+            *self._inside,
+            "tgtd",
+            "--foreground",
+            "--control-port",
+            "0",
+            "--iscsi",
+            f"portal={self.portal}",
+        ]
         command += ["--nr_iothreads", "1"]
         environment = os.environ | {"TGT_IPC_SOCKET": str(self.socket)}
         with self._log.open("ab") as log:
@@ -59,15 +69,15 @@ class PrivateTgtd:
 
 
 @contextmanager
-def private_tgtd() -> Iterator[PrivateTgtd]:
-    """Run one; fails, and says why, where that cannot be."""
+def private_tgtd(*, portal: str = "", inside: Sequence[str] = ()) -> Iterator[PrivateTgtd]:
+    """Run one, see `PrivateTgtd`; fails, and says why, where that cannot be."""
     if os.geteuid() != 0:
         pytest.fail("tgtd takes orders from root alone: run this test as root (make test does, by sudo)")
     if shutil.which("tgtd") is None:
         pytest.fail("tgtd is not installed: make test-packages")
     # Not tmp_path: a socket's path has no more than 107 octets.
     with tempfile.TemporaryDirectory(prefix="bootd-tgtd-") as folder:
-        tgtd = PrivateTgtd(Path(folder))
+        tgtd = PrivateTgtd(Path(folder), portal=portal, inside=inside)
         try:
             tgtd.start()
             yield tgtd
