@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bootd.cli import suggest
+from bootd.cli.admin import ask
 from bootd.cli.context import Site, is_terminal, pass_site, print_json
 from bootd.cli.jobs_follow import LivePage, Page, follow_job, lines
 from bootd.cli.tables import print_table
@@ -172,7 +173,9 @@ def follow(site: Site, number: int, as_json: bool) -> None:
         time.sleep(_LOOK_EVERY_S)
 
     with site.read_store() as store:
-        service.find(store, number)
+        job = service.find(store, number)
+        if job.state in service.OPEN and ask(site.data_dir, "/api/v1/status") is None:
+            click.echo("no bootd serve is heard here: without one nothing is done", err=True)
         page: Page
         if is_terminal() and not as_json:
             page = LivePage()

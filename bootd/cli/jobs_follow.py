@@ -77,13 +77,18 @@ class _Lines(Page):
         self._seen: dict[str | None, object] = {}
 
     def show(self, job: Job, parts: Sequence[JobPart]) -> None:
-        self._tell(None, (job.state, job.step, job.note), lambda: self._line(job, None))
+        if job.state in service.OPEN:
+            self._tell_job(job)
         for part in parts:
             done = percent(part)
             tenth = None if done is None else done // _STEPS
             standing = (part.step, part.outcome, part.note, part.word, tenth)
             if (part.node in self._seen) or any(standing):
                 self._tell(part.node, standing, lambda part=part: self._line(job, part))  # type: ignore[misc]
+        self._tell_job(job)  # its end comes last
+
+    def _tell_job(self, job: Job) -> None:
+        self._tell(None, (job.state, job.step, job.note), lambda: self._line(job, None))
 
     def _tell(self, key: str | None, standing: object, line: Callable[[], str]) -> None:
         if self._seen.get(key) != standing:

@@ -184,7 +184,7 @@ class Agenda:
         if not past:
             return True
         if past[0].state == "cancelled":
-            return str(past[0].facts.get(CANCEL, "")).startswith(ACTOR)
+            return str(past[0].facts.get(CANCEL, "")).startswith(f"{ACTOR}: ")
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (len(past) - 1))
         again_at = (past[0].ended_at or self._now) + pause
         self._times.append(again_at)

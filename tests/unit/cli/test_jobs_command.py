@@ -148,8 +148,21 @@ def test_following_ends_with_the_job_and_tells_how(site: Bootd, state: str, stat
 
 def test_following_in_json_is_an_object_a_line(site: Bootd) -> None:
     rows = [json.loads(row) for row in site("jobs", "follow", "1", "--json").out.splitlines()]
-    assert [row.get("node", "job") for row in rows] == ["job", None, *NODES]
-    assert rows[1]["octets"] == 500
+    assert [row.get("node", "job") for row in rows] == [None, *NODES, "job"]
+    assert rows[0]["octets"] == 500
+
+
+def test_following_without_a_daemon_says_that_nothing_will_be_done(
+    site: Bootd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_it(seconds: float) -> None:
+        with site.store() as store:
+            keep(store, replace(service.find(store, 2), state="done"))
+
+    monkeypatch.setattr("bootd.cli.jobs.time.sleep", end_it)
+    ended = site.good("jobs", "follow", "2")
+    assert ended.err == "no bootd serve is heard here: without one nothing is done\n"
+    assert ended.out.splitlines()[-1] == "job 2 done"
 
 
 Change = Callable[[Store], None]

@@ -305,10 +305,11 @@ def test_what_was_placed_for_a_booking_that_never_began_is_taken_out(site: Site)
     assert site.open == [(END, 1)]
 
 
-def test_beginning_that_was_taken_back_by_a_person_is_not_made_again(site: Site) -> None:
+@pytest.mark.parametrize("person", ["anna", "calendar"])
+def test_beginning_that_was_taken_back_by_a_person_is_not_made_again(site: Site, person: str) -> None:
     site.book(images=())
     site.plan(at(10))
-    jobs.cancel(site.store, "anna", 1, clock=site.clock)
+    jobs.cancel(site.store, person, 1, clock=site.clock)
     site.plan(at(10.5))
     assert site.open == []
 
