@@ -8,12 +8,22 @@ from typing import Any
 import pytest
 
 from bootd.events import NodeReported, OfferSent, ScriptSent
-from bootd.model import DeployedNode, Deployment, JobKind, JobPart, Observation
+from bootd.model import DeployedNode, Deployment, JobKind, JobPart, Observation, Role
 from bootd.services import reports
 from bootd.services.reports import Given, Word, heard_in
 from bootd.services.seen import observation_of
 from bootd.store import Store
-from tests.helpers.deeds import IMAGE, NODES, a_deployment, a_job, a_node, a_reservation, keep, put_in_place
+from tests.helpers.deeds import (
+    IMAGE,
+    NODES,
+    a_clone,
+    a_deployment,
+    a_job,
+    a_node,
+    a_reservation,
+    keep,
+    put_in_place,
+)
 from tests.helpers.site import NOON, HandClock, a_host, memory_store
 
 MAC = a_host().mac
@@ -150,6 +160,17 @@ def test_without_a_token_the_script_it_fetched_last_tells(store: Store) -> None:
     fetch(store, 20)
     assert hear(store, running(given=None))
     assert state(store) == "running"
+
+
+def test_a_root_node_is_known_by_the_lun_it_was_given(store: Store) -> None:
+    clone = a_clone("node1", 1)
+    on_lun = a_deployment(
+        role=Role.ROOT, slot=None, group="roots", side=1, state="lun-ready", nodes=("node1",)
+    )
+    keep(store, on_lun, clone, a_node(device="", volume=clone.volume))
+    fetch(store, 20, f"lun:roots {IMAGE}")
+    assert hear(store, running(given=None, is_proved=False))
+    assert (state(store), deployment_state(store)) == ("running", "run")
 
 
 @pytest.mark.parametrize(
