@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from bootd.store import Store
 from tests.helpers.bookings import a_disk_image
 from tests.helpers.deeds import IMAGE, NODES, a_deployment, a_node, a_pair, a_project, a_reservation, a_slot
 from tests.helpers.site import NOON, HandClock, memory_store
+from tests.helpers.world import World
 
 OTHER = ImageRef("mesh", "other", 1)
 
@@ -173,3 +175,15 @@ def test_an_image_that_is_not_there_is_refused(store: Store) -> None:
 def test_every_state_has_a_word_of_the_process() -> None:
     assert set(IMAGE_STEPS) == set(DISK_IMAGE.states)
     assert set(DEPLOYMENT_STEPS) == set(DEPLOYMENT.states)
+
+
+def test_a_booking_from_its_making_to_its_end_leaves_the_whole_path(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.book(2, 4, "node[1-5]")
+    world.run(5)
+    steps = history(world.store, "mesh/debian")
+    by_role = {where: capitals([step for step in steps if where in step.where]) for where in ("slot", "LUN")}
+    assert by_role["slot"] == ["SCHED", "DEPLOY HD", "HD READY", "FLIP", "RUN", "DARK"]
+    assert by_role["LUN"] == ["SCHED", "DEPLOY LUN", "LUN READY", "FLIP", "RUN", "DARK"]
+    assert all(step.by and step.why for step in steps)
+    world.store.close()
