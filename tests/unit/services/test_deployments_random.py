@@ -17,9 +17,10 @@ from tests.helpers.site import HandClock, a_host, memory_store
 
 IMAGES = ("debian@1", "router@1", "switch@1")
 NODES = st.sampled_from(["node1", "node5", "node[1-2]", "node2", "node[2-3]", "node[3-4]", "node[1-5]"])
-HOURS = st.tuples(st.integers(1, 12), st.integers(1, 4))
+HOURS = st.tuples(st.integers(1, 6), st.integers(1, 4))
+BOOK = st.tuples(st.just("book"), NODES, HOURS, st.sampled_from(IMAGES))
 STEPS = st.one_of(
-    st.tuples(st.just("book"), NODES, HOURS, st.sampled_from(IMAGES)),
+    *(BOOK, BOOK, BOOK, BOOK),  # as often as all others together
     st.tuples(st.just("move"), st.integers(1, 6), st.none() | NODES, HOURS),
     st.tuples(st.just("extend"), st.integers(1, 6), st.integers(1, 16)),
     st.tuples(st.just("cancel"), st.integers(1, 6)),
@@ -70,6 +71,11 @@ def check(store: Store) -> None:
     for number, reservation in live.items():
         placed = [node for each in counting if each.reservation == number for node in each.nodes]
         assert sorted(placed) == sorted(reservation.nodes)
+    assert all(each.state != "sched" for each in counting if each.reservation not in live)
+    legal = {(state, move.target) for move in DEPLOYMENT.moves for state in move.sources}
+    for entry in store.journal(limit=1000, kinds=("deployment",)):
+        if entry.before and entry.after and entry.before["state"] != entry.after["state"]:
+            assert (entry.before["state"], entry.after["state"]) in legal
     held = {slot.key: slot for slot in store.every(Slot)}
     for each in counting:
         if each.state == "hd-ready" and each.reservation in live:
@@ -77,8 +83,8 @@ def check(store: Store) -> None:
                 assert held[f"{node}/{each.slot}"].image == each.image
 
 
-@settings(max_examples=60)
-@given(st.lists(STEPS, min_size=1, max_size=14))
+@settings(max_examples=150)
+@given(st.lists(STEPS, min_size=4, max_size=16))
 def test_places_never_contradict_each_other(steps: list) -> None:  # type: ignore[type-arg]
     with memory_store() as store:
         furnish(store)
