@@ -13,7 +13,8 @@ CONFIG ?=
 LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static cpio iproute2 nftables kmod \
                 grub-common grub-efi-amd64-bin grub-pc-bin
 # Real clients and disk tools for the tests.
-TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs
+TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs \
+                 busybox-static dnsmasq-base iproute2
 # The peer of the boots in make bench.
 BENCH_PACKAGES := nginx-light
 

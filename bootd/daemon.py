@@ -60,6 +60,7 @@ from bootd.telemetry import Problems, Telemetry
 from bootd.upkeep import HELPER, Upkeep, roots
 from bootd.workers.calendar import Calendar
 from bootd.workers.handlers import HANDLERS
+from netboot.dhcp.delivery import dotted
 from netboot.request import BootRequest, Stage
 
 _LOOK_EVERY_S = 10.0  # boot files, templates and image files are looked at this often
@@ -373,8 +374,8 @@ class Daemon:
     def _interfaces(self) -> list[Mapping[str, object]]:
         return [{"name": i.name, "address": i.address, "index": i.index} for i in self._reach.served]
 
-    def _our_addresses(self) -> list[str]:
-        return [facts.address for facts in self._reach.facts()]
+    def _our_addresses(self) -> set[str]:
+        return {dotted(each) for facts in self._reach.facts() for each in facts.own}
 
     def _listening(self) -> str:
         config = self._config

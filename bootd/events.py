@@ -99,6 +99,15 @@ class AddressGiven(Reasoned):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTold(Event):
+    """A machine that has its address already asked about its network (DHCPINFORM), and was told."""
+
+    name: ClassVar[str] = "dhcp.network_told"
+    level: ClassVar[str] = "debug"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddressRefused(Reasoned):
     """A machine asked to go on with an address that is not its own, and was told to begin anew (DHCPNAK).
 
@@ -106,6 +115,7 @@ class AddressRefused(Reasoned):
     """
 
     name: ClassVar[str] = "dhcp.address_refused"
+    by_anyone: ClassVar[bool] = True
     address: str  # the one it wanted
     phase: str
 
@@ -121,6 +131,7 @@ class AddressDeclined(Event):
 
     name: ClassVar[str] = "dhcp.address_declined"
     level: ClassVar[str] = "warning"
+    by_anyone: ClassVar[bool] = True
     address: str
 
 

@@ -10,12 +10,12 @@ Subnets = Mapping[str, Subnet]  # by name
 
 
 def lease_of(host: Host, subnets: Subnets) -> Lease | None:
-    """Return the address that *host* is given; None where it has none, or one of no subnet of ours."""
+    """Return the address that *host* is given; None where it has none, or one that no machine can have."""
     if host.ip is None:
         return None
     address = IPv4Address(host.ip).packed
     for subnet in subnets.values():
-        if subnet.is_for_machines(address):
+        if subnet.is_for_machines(address) and address != subnet.router:
             return Lease(address, subnet, _host_name(host))
     return None
 

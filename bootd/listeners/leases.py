@@ -18,6 +18,7 @@ from bootd.events import (
     AddressRefused,
     AddressReleased,
     InternalError,
+    NetworkTold,
     OfferSent,
     OtherServerChosen,
     PacketIgnored,
@@ -85,11 +86,8 @@ class LeaseResponder:
     def answer(self, packet: DhcpPacket, server: ServerFacts) -> Reply | None:
         """Return the reply to *packet*, or None. Raises `WireError` for options that do not hold together."""
         host = self._host_of(packet)
-        lease = lease_of(host, self._subnets) if host is not None else None
+        lease = self._lease_of(host, server) if host is not None else None
         if host is None or lease is None:
-            if host is not None:
-                why = "host-without-address" if host.ip is None else "address-in-no-subnet"
-                self._ignore(host.mac, host, why)
             return None
         here = Here(server.octets, server.own | {server.octets}, server.links, tuple(self._subnets.values()))
         verdict = judge(packet, lease, here)
@@ -122,6 +120,14 @@ class LeaseResponder:
             self._ignore(mac, host, "host-ignored")
             return None
         return host
+
+    def _lease_of(self, host: Host, server: ServerFacts) -> Lease | None:
+        """Return what *host* is given, or say why it is left alone; `/readyz` tells of such rows too."""
+        lease = lease_of(host, self._subnets)
+        if lease is not None and lease.address not in server.own:
+            return lease
+        self._ignore(host.mac, host, "address-not-to-give" if host.ip else "host-without-address")
+        return None
 
     # -- silence --------------------------------------------------------------------------
 
@@ -179,6 +185,8 @@ class LeaseResponder:
         address = dotted(lease.address)
         if grant.phase is Phase.DISCOVER:
             self._emit(AddressOffered(mac=host.mac, host=host.name, address=address))
+        elif grant.phase is Phase.INFORM:  # has an address, which may be another one
+            self._emit(NetworkTold(mac=host.mac, host=host.name, address=dotted(packet.ciaddr)))
         else:
             self._clients.heard_address(host.mac, address)
             self._emit(AddressGiven(mac=host.mac, host=host.name, address=address, why=grant.phase.value))

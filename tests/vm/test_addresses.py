@@ -23,6 +23,7 @@ NODES = {
     "bios": (Kind.BIOS, "10.99.0.11"),
     "chain": (Kind.BIOS, "10.99.0.12"),
     "uefi": (Kind.UEFI, "10.99.0.13"),
+    "http": (Kind.UEFI_HTTP, "10.99.0.14"),
 }
 
 

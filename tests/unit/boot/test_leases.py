@@ -19,7 +19,7 @@ def test_host_is_given_the_address_of_its_row_in_the_subnet_that_holds_it():
     assert far.subnet == BEHIND_RELAY
 
 
-@pytest.mark.parametrize("ip", [None, "10.1.1.1", "10.99.0.0", "10.99.0.255"])
+@pytest.mark.parametrize("ip", [None, "10.1.1.1", "10.99.0.0", "10.99.0.255", "10.99.0.1"])
 def test_host_without_an_address_that_can_be_given_has_no_lease(ip):
     assert lease_of(a_host(ip), SUBNETS) is None
 

@@ -15,6 +15,7 @@ from bootd.events import (
     AddressRefused,
     AddressReleased,
     InternalError,
+    NetworkTold,
     OfferSent,
     OtherServerChosen,
     PacketDropped,
@@ -51,7 +52,14 @@ CHOSEN = {53: b"\x03", SERVER_ID: SERVER, REQUESTED_ADDRESS: ADDRESS}
 
 
 def a_snapshot(host, *, boots=True, place=None):
-    policy = Policy(loaders={"x86-bios": "undionly.kpxe", "x64-uefi": "snponly.efi"}, uefi_strategy="offer")
+    policy = Policy(
+        loaders={
+            "x86-bios": "undionly.kpxe",
+            "x64-uefi": "snponly.efi",
+            "x64-uefi-http": "snponly.efi",
+        },
+        uefi_strategy="offer",
+    )
     orders = {host.name: Assignment(host.name, parse_target("local"), NOON)} if boots else {}
     places = {host.name: place} if place else {}
     changes = Changes(1, hosts={host.name: host}, assignments=orders, places=places)
@@ -68,7 +76,11 @@ class Desk:
     def __init__(self, snapshot=None, *, chap=None, repeats=0):
         self.events = []
         self.clients = Clients(lambda address: None)
-        facts = ServerFacts("10.99.0.2", SERVER, http_base("10.99.0.2", 8080), SERVER, frozenset((SERVER,)))
+        facts = ServerFacts(
+            *("10.99.0.2", SERVER, http_base("10.99.0.2", 8080), SERVER),
+            links=frozenset((SERVER,)),
+            own=frozenset((SERVER,)),
+        )
         self.responder = DhcpResponder(
             snapshot=lambda: snapshot or a_snapshot(a_host()),
             server_of=lambda index: facts,
@@ -152,7 +164,9 @@ def test_machine_with_nothing_to_boot_gets_its_address_and_may_hear_of_a_file_el
     ("host", "why"),
     [
         (a_host(ip=None), "host-without-address"),
-        (a_host(ip="10.1.1.1"), "address-in-no-subnet"),
+        (a_host(ip="10.1.1.1"), "address-not-to-give"),
+        (a_host(ip="10.99.0.1"), "address-not-to-give"),  # the router's
+        (a_host(ip="10.99.0.2"), "address-not-to-give"),  # our own
         (a_host(settings={"boot": "ignore"}), "host-ignored"),
     ],
 )
@@ -166,6 +180,20 @@ def test_host_that_is_not_ours_to_address_is_left_alone(host, why, packet):
 @pytest.mark.parametrize("packet", [a_packet, selecting, init_reboot, renewing])
 def test_d01_d11_stranger_is_never_answered(packet):
     assert Desk().ask(packet(chaddr=STRANGER, options={61: None, 97: None})) is None
+
+
+def test_inform_is_told_of_the_network_and_proves_no_address():
+    desk = Desk()
+    inform = a_lease_packet(MessageType.INFORM, ciaddr=WRONG_ADDRESS)
+    assert desk.ask(inform).destination == Unicast("10.99.0.12")
+    assert desk.events == [NetworkTold(mac=MAC, host="node1", address="10.99.0.12")]
+    assert (desk.clients.mac_at("10.99.0.12"), desk.clients.mac_at(IP)) == ("", "")
+
+
+def test_http_boot_gets_the_url_of_its_loader_with_its_address():
+    offer = Desk().told(a_packet(arch=0x10, vendor="HTTPClient"))
+    assert (offer.yiaddr, offer.file) == (ADDRESS, b"http://10.99.0.2:8080/files/snponly.efi")
+    assert (offer.options[60], 43 in offer.options) == (b"HTTPClient", False)
 
 
 def test_stranger_that_wants_to_boot_is_remembered_and_one_that_does_not_is_not():
