@@ -24,6 +24,9 @@ transport = "fake"
 """
 
 
+ENDED = "calendar.job_ended"
+
+
 @pytest.fixture(scope="module")
 def space():
     with namespace() as made:
@@ -84,7 +87,7 @@ def test_booking_is_staged_begun_and_taken_back_by_itself(service):
         until(lambda: "end" in jobs(service, "--all"), "the end of the booking")
         until(lambda: not jobs(service), "no job is open")
         assert service.get("/readyz")[0] == 200, service.get("/readyz")
-    assert "calendar.job_ended" in service.log
+    assert ENDED in service.log
 
 
 def test_daemon_that_ends_and_comes_back_goes_on_where_it_was(service):
@@ -106,3 +109,20 @@ def test_calendar_that_is_switched_off_leaves_everything_alone(service):
 
 def _threads(pid):
     return Path(f"/proc/{pid}/task").glob("*/comm")
+
+
+def test_two_daemons_on_one_database_do_each_job_once(service, tmp_path):
+    (tmp_path / "second").mkdir()
+    shared = f'[store]\nurl = "sqlite:///{service.data_dir}/bootd.db"\n'
+    dark = f'[images]\ndark_store = "{service.data_dir}/dark"\n'
+    with namespace() as elsewhere:
+        second = Service(elsewhere, tmp_path / "second", FAKES + shared + dark)
+        with service.serve(), second.serve():
+            book(service, seconds=2)
+            until(lambda: state(service) == "active", "the booking has begun")
+            until(lambda: not jobs(service), "no job is open")
+            done = [job["kind"] for job in json.loads(service.bootd("jobs", "list", "--all", "--json"))]
+        ended = [line for daemon in (service, second) for line in daemon.log.splitlines() if ENDED in line]
+    assert done == ["start", "stage-lun"]
+    assert len(ended) == 2, ended
+    assert not [line for line in ended if "internal error" in line]
