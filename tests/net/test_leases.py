@@ -1,15 +1,18 @@
 """A real DHCP client (busybox's udhcpc) gets, renews and loses its address, near and behind a relay."""
 
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from netboot.dhcp.packet import DhcpPacket, MessageType, decode_packet, encode_packet
 from tests.helpers.lan import FAR_ROUTER, ROUTER, SERVER, Lan, lan
+from tests.helpers.leases import a_lease_packet
 from tests.helpers.service import PATIENCE_S, Service
 
 pytestmark = pytest.mark.root
@@ -58,6 +61,10 @@ class Client:
             time.sleep(0.02)
         raise AssertionError(f"udhcpc never said {what}: {self._log.read_text()}")
 
+    @property
+    def was_refused(self) -> bool:
+        return "nak" in self._log.read_text()
+
     def given_up(self) -> bool:
         """Wait for its end; tell whether it heard nothing."""
         assert self._process.wait(PATIENCE_S) == 1
@@ -103,11 +110,17 @@ def udhcpc(network: Lan, where: str, folder: Path, *words: str) -> Iterator[Clie
 
 
 @contextmanager
-def relaying(network: Lan, folder: Path) -> Iterator[None]:
-    """Run dnsmasq as a relay agent, and nothing else, on the router."""
-    log = folder / "relay.log"
-    argv = ["dnsmasq", "--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--bind-dynamic"]
-    argv += [f"--dhcp-relay={FAR_ROUTER},{SERVER}", "--pid-file=", "--log-facility=-", "--interface=e1"]
+def dnsmasq(network: Lan, log: Path, *words: str) -> Iterator[None]:
+    """Run dnsmasq on the router with *words*, and no DNS."""
+    argv = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--port=0",
+        "--conf-file=/dev/null",
+        "--bind-dynamic",
+        "--user=root",
+    ]
+    argv += ["--pid-file=", "--log-facility=-", *words]
     with log.open("wb") as said:
         process = subprocess.Popen(network.command("router", *argv), stderr=said, stdout=said)
     try:
@@ -120,6 +133,11 @@ def relaying(network: Lan, folder: Path) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
+
+
+def relaying(network: Lan, folder: Path) -> AbstractContextManager[None]:
+    """Run dnsmasq as a relay agent and nothing else."""
+    return dnsmasq(network, folder / "relay.log", f"--dhcp-relay={FAR_ROUTER},{SERVER}", "--interface=e1")
 
 
 def test_client_gets_renews_and_loses_its_address(network: Lan, service: Service, tmp_path: Path) -> None:
@@ -182,3 +200,74 @@ def test_clients_that_are_not_ours_are_left_alone_and_the_table_is_complained_ab
         while b"node3" in service.get("/readyz")[1]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def relayed(kind: MessageType, mac: str, **options: bytes) -> bytes:
+    """Return what a relay agent in the far network passes on, with its option 82."""
+    said: dict[int, bytes | None] = {int(name[1:]): value for name, value in options.items()}
+    chaddr = bytes.fromhex(mac.replace(":", "")) + bytes(10)
+    giaddr = socket.inet_aton(FAR_ROUTER)
+    packet = a_lease_packet(kind, options=said | {82: b"\x01\x04eth7"}, chaddr=chaddr, giaddr=giaddr, hops=1)
+    return encode_packet(packet)
+
+
+def asked_by_relay(network: Lan, *questions: bytes) -> list[DhcpPacket | None]:
+    """Send *questions* as the relay does; return the reply to each, None for silence."""
+
+    def ask() -> list[DhcpPacket | None]:
+        replies: list[DhcpPacket | None] = []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+            agent.bind((FAR_ROUTER, 67))
+            agent.settimeout(2)
+            for question in questions:
+                agent.sendto(question, (SERVER, 67))
+                try:
+                    reply, source = agent.recvfrom(2048)
+                except TimeoutError:
+                    replies.append(None)
+                else:
+                    assert source == (SERVER, 67)
+                    assert reply.rstrip(b"\0").endswith(b"\x52\x06\x01\x04eth7\xff")
+                    replies.append(decode_packet(reply))
+        return replies
+
+    return network.router.run(ask)
+
+
+def test_relay_is_answered_on_the_server_port_with_its_option_82_last(network: Lan, service: Service) -> None:
+    mac = "52:54:00:00:00:01"
+    service.bootd("hosts", "add", "node1", "--mac", mac, "--ip", "10.77.0.11")
+    with service.serve():
+        offer, refusal, other, stranger = asked_by_relay(
+            network,
+            relayed(MessageType.DISCOVER, mac),
+            relayed(MessageType.REQUEST, mac, o50=socket.inet_aton("10.99.0.11")),
+            relayed(
+                MessageType.REQUEST, mac, o50=socket.inet_aton("10.77.0.99"), o54=socket.inet_aton(ROUTER)
+            ),
+            relayed(MessageType.REQUEST, "52:54:00:00:00:99", o50=socket.inet_aton("10.77.0.11")),
+        )
+    assert offer is not None
+    assert (offer.message_type, offer.yiaddr) == (MessageType.OFFER, socket.inet_aton("10.77.0.11"))
+    assert refusal is not None
+    assert (refusal.message_type, refusal.flags) == (MessageType.NAK, 0x8000)
+    assert (other, stranger) == (None, None)
+
+
+def test_other_dhcp_server_goes_on_serving_the_machines_that_are_not_ours(
+    network: Lan, service: Service, tmp_path: Path
+) -> None:
+    words = (
+        *("--dhcp-range=10.99.0.100,10.99.0.150,255.255.255.0,600", "--interface=e0", "--no-ping"),
+        f"--dhcp-leasefile={tmp_path / 'leases'}",
+    )
+    with (
+        service.serve(),
+        dnsmasq(network, tmp_path / "other.log", *words),
+        udhcpc(network, "near", tmp_path) as client,
+    ):
+        address = client.told("bound")[0]
+        assert address.startswith("10.99.0.1")
+        client.renew()
+        assert client.told("renew")[0] == address
+        assert not client.was_refused
