@@ -15,10 +15,11 @@ from bootd.drivers.lun.base import (
     LunUnreachable,
     Session,
 )
+from bootd.drivers.lun.brokered import Way, direct
 from bootd.drivers.lun.files import FileLuns, export_of, keep_login
 from bootd.drivers.lun.shelf import Login, Record
-from bootd.drivers.lun.tgtd import SOCKET, Said, Target, Tgtd, TgtdError, unless
 from bootd.drivers.lun.tgtd import Login as TgtdLogin
+from bootd.drivers.lun.tgtd import Said, Target, Tgtd, TgtdError, unless
 from bootd.drivers.tools import Tools
 
 T = TypeVar("T")
@@ -43,8 +44,8 @@ class TgtLuns(FileLuns):
     tgtd knows accounts by user for all targets together. One that no target has is
     taken for a leftover of ours and made anew; a target of others is left alone.
 
-    tgtd must run on this machine, as root, and so must we: it obeys nobody else. Each
-    volume costs it 16 threads unless it was started with ``--nr_iothreads``.
+    tgtd must run on this machine, as root. It obeys root alone: an ordinary user's *way*
+    is a `Broker`. Each volume costs it 16 threads unless it was started with ``--nr_iothreads``.
     """
 
     def __init__(
@@ -53,12 +54,13 @@ class TgtLuns(FileLuns):
         *,
         portals: Sequence[str] = (),
         control_port: int = 0,
-        socket: Path = SOCKET,
+        socket: Path | None = None,
+        way: Way = direct,
         prefix: str = PREFIX,
     ) -> None:
         """*portals*: what machines are told, if not all addresses that tgtd listens on."""
         super().__init__(tools)
-        self._tgtd = Tgtd(socket, control_port)
+        self._tgtd = Tgtd(socket, control_port, way=way)
         self._portals = tuple(portals)
         self._prefix = prefix
         if "," in self._image(""):

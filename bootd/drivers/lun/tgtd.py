@@ -17,20 +17,33 @@ from enum import IntEnum
 from pathlib import Path
 
 from bootd.drivers.lun.base import LunRefused, LunUnreachable
+from bootd.drivers.lun.broker import (
+    ACCOUNT,
+    BIND,
+    CONNECTION,
+    DELETE,
+    DRIVER,
+    LUN,
+    NEW,
+    NO_LUN,
+    PORTAL,
+    REQUEST,
+    SHOW,
+    TARGET,
+    TIMEOUT,
+    UNBIND,
+    UNIT,
+)
+from bootd.drivers.lun.brokered import Way, direct, is_root, unreached
 
-SOCKET = Path("/run/tgtd/socket")  # and ".", and the control port (tgtd -C)
-LUN = 1  # 0 is tgtd's own controller
-TIMEOUT = 10.0  # seconds; tgtd does one thing at a time, each in a moment
-
-# mode, op, lld, length, tid, sid, lun, cid, host_no, device_type, ac_dir, pack, force
-_REQUEST = struct.Struct("=II64sIiQQIIIIII")
 _ANSWER = struct.Struct("=II")  # error, length with these eight octets
 _LONGEST = 64 << 20  # octets of an answer: some hundred thousand targets
 _ALL = -1  # tid: no target in particular
-_NO_LUN = 0xFFFFFFFFFFFFFFFF
 
-_TARGET, _LUN, _PORTAL, _CONNECTION, _ACCOUNT = 1, 2, 3, 6, 7
-_NEW, _DELETE, _SHOW, _BIND, _UNBIND = range(5)
+
+def socket_path(control_port: int = 0, path: Path | None = None) -> str:
+    """Return where tgtd's management socket is; the variable is tgtd's and tgtadm's own."""
+    return f"{path or os.environ.get('TGT_IPC_SOCKET') or '/run/tgtd/socket'}.{control_port}"
 
 
 class Said(IntEnum):
@@ -119,27 +132,29 @@ class Target:
 class Tgtd:
     """One tgtd. Each order is one connection; any thread may give some."""
 
-    def __init__(self, path: Path = SOCKET, control_port: int = 0, timeout: float = TIMEOUT) -> None:
-        self._path, self._timeout = f"{path}.{control_port}", timeout
+    def __init__(
+        self, path: Path | None = None, control_port: int = 0, timeout: float = TIMEOUT, way: Way = direct
+    ) -> None:
+        self._path, self._way, self._timeout = socket_path(control_port, path), way, timeout
 
     # -- questions
 
     def targets(self) -> list[Target]:
-        return parse_targets(self.ask(_TARGET, _SHOW))
+        return parse_targets(self.ask(TARGET, SHOW))
 
     def logins(self, tid: int) -> list[Login]:
         """Return the connections to a target (NO_TARGET); initiators have their checked names alone here."""
-        rows = _CONNECTION_ROWS.findall(self.ask(_CONNECTION, _SHOW, tid=tid))
+        rows = _CONNECTION_ROWS.findall(self.ask(CONNECTION, SHOW, tid=tid))
         return [Login(int(session), int(connection), *who) for session, connection, *who in rows]
 
     def portals(self) -> list[str]:
         """Return ``address:port`` of each portal; the address may be 0.0.0.0 or [::]."""
-        return re.findall(r"^Portal: (\S+),\d+$", self.ask(_PORTAL, _SHOW), re.MULTILINE)
+        return re.findall(r"^Portal: (\S+),\d+$", self.ask(PORTAL, SHOW), re.MULTILINE)
 
     # -- orders
 
     def new_target(self, tid: int, name: str) -> None:
-        self.ask(_TARGET, _NEW, f"targetname={name}", tid=tid)
+        self.ask(TARGET, NEW, f"targetname={name}", tid=tid)
 
     def delete_target(self, tid: int) -> None:
         """Delete it with its unit and rules, unless there are sessions: TARGET_ACTIVE.
@@ -147,35 +162,35 @@ class Tgtd:
         tgtd can be told to do it by force. With a machine reading at full speed that
         said LUN_ACTIVE and left half a target; `end` first, then delete.
         """
-        self.ask(_TARGET, _DELETE, tid=tid)
+        self.ask(TARGET, DELETE, tid=tid)
 
     def end(self, tid: int, session: int, connection: int) -> None:
         """Close an initiator's connection, and with its last one the session."""
-        self.ask(_CONNECTION, _DELETE, tid=tid, session=session, connection=connection)
+        self.ask(CONNECTION, DELETE, tid=tid, session=session, connection=connection)
 
     def new_lun(self, tid: int, path: str) -> None:
-        self.ask(_LUN, _NEW, f"path={path}", tid=tid, lun=LUN)
+        self.ask(UNIT, NEW, f"path={path}", tid=tid, lun=LUN)
 
     def allow(self, tid: int, initiator: str) -> None:
-        self.ask(_TARGET, _BIND, f"initiator-name={initiator}", tid=tid)
+        self.ask(TARGET, BIND, f"initiator-name={initiator}", tid=tid)
 
     def forbid(self, tid: int, rule: str) -> None:
         """Take a rule back, one for a name or one for an address."""
         kind = "initiator-name" if re.match(r"iqn\.|eui\.|naa\.", rule) else "initiator-address"
-        self.ask(_TARGET, _UNBIND, f"{kind}={rule}", tid=tid)
+        self.ask(TARGET, UNBIND, f"{kind}={rule}", tid=tid)
 
     def new_account(self, user: str, secret: str) -> None:
-        self.ask(_ACCOUNT, _NEW, f"user={user},password={secret}")
+        self.ask(ACCOUNT, NEW, f"user={user},password={secret}")
 
     def delete_account(self, user: str) -> None:
         """Delete it, from the targets that have it too: those without an account let in by name alone."""
-        self.ask(_ACCOUNT, _DELETE, f"user={user}")
+        self.ask(ACCOUNT, DELETE, f"user={user}")
 
     def bind_account(self, tid: int, user: str) -> None:
-        self.ask(_ACCOUNT, _BIND, f"user={user}", tid=tid)
+        self.ask(ACCOUNT, BIND, f"user={user}", tid=tid)
 
     def unbind_account(self, tid: int, user: str) -> None:
-        self.ask(_ACCOUNT, _UNBIND, f"user={user}", tid=tid)
+        self.ask(ACCOUNT, UNBIND, f"user={user}", tid=tid)
 
     # -- the wire
 
@@ -188,23 +203,20 @@ class Tgtd:
         tid: int = _ALL,
         session: int = 0,
         connection: int = 0,
-        lun: int = _NO_LUN,
+        lun: int = NO_LUN,
     ) -> str:
         """Return the answer's text; raises `TgtdError`, `LunUnreachable`, `LunRefused` if we are not root."""
         data = words.encode() + b"\0" if words else b""
-        length = _REQUEST.size + len(data)
-        request = _REQUEST.pack(mode, op, b"iscsi", length, tid, session, lun, connection, 0, 0, 0, 0, 0)
+        length = REQUEST.size + len(data)
+        request = REQUEST.pack(mode, op, DRIVER, length, tid, session, lun, connection, 0, 0, 0, 0, 0)
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-                line.settimeout(self._timeout)
-                line.connect(self._path)
-                line.sendall(request + data)
+            with self._way(self._path, request + data, self._timeout) as line:
                 return self._answer(line)
         except OSError as error:
             if isinstance(error, PermissionError | BrokenPipeError | ConnectionResetError):
                 self._unheard()
             why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
-            raise LunUnreachable("", f"tgtd does not answer at {self._path}: {why}") from error
+            raise unreached(self._path, why) from error
 
     def _answer(self, line: socket.socket) -> str:
         said, length = _ANSWER.unpack(self._octets(line, _ANSWER.size))
@@ -226,7 +238,7 @@ class Tgtd:
 
     def _unheard(self) -> None:
         """Raise `LunRefused` where that is why: tgtd hangs up on whoever is not uid 0 and gid 0."""
-        if os.geteuid() or os.getegid():
+        if self._way is direct and not is_root():
             raise LunRefused("", f"tgtd at {self._path} takes orders from root alone")
 
 
