@@ -377,7 +377,11 @@ class Transaction(Reads):
 
     @abstractmethod
     def keep(self, record: AnyRecord) -> bool:
-        """Add or replace a record; False where it is there already, just so."""
+        """Add or replace a record; False where it is there already, just so.
+
+        That a job is due at another time, or waits for something else, is not journalled: that is said
+        with every look at it.
+        """
 
     @abstractmethod
     def discard(self, kind: type[Record], key: str | int) -> bool:

@@ -304,6 +304,7 @@ JOB = Kind(
     _job_row,
     _job,
     "job",
+    frozenset({"due_at", "note"}),  # what a job waits for changes with every look
 )
 
 PART_COLUMNS = (

@@ -34,6 +34,7 @@ class Kind(Generic[R]):
     to_row: Callable[[R], dict[str, Any]]
     from_row: Callable[[Row], R]
     label: str  # for people
+    quiet: frozenset[str] = frozenset()  # columns whose change alone is not journalled
 
     def encode(self, row: Row) -> list[Any]:
         """Return the values of *row* in the order of the columns, as the database keeps them."""

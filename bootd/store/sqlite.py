@@ -144,7 +144,8 @@ class _SqliteTransaction(SqliteReads, Transaction):
             f" ON CONFLICT({kind.key}) DO UPDATE SET {updates}",
             kind.encode(row),
         )
-        self._note(kind, str(row[kind.key]), before, record)
+        if not _is_quiet(kind, before, row):
+            self._note(kind, str(row[kind.key]), before, record)
         return True
 
     def _remove(self, kind: Kind[R], key: str | int) -> bool:
@@ -351,3 +352,11 @@ class _SqliteTransaction(SqliteReads, Transaction):
             (sightings,),
         )
         return self._connection.total_changes - count
+
+
+def _is_quiet(kind: Kind[R], before: R | None, after: Mapping[str, object]) -> bool:
+    """Tell whether nothing changed that anybody would want to read back."""
+    if before is None or not kind.quiet:
+        return False
+    old = kind.to_row(before)
+    return all(old[column] == after[column] for column in kind.columns if column not in kind.quiet)

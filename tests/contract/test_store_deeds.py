@@ -276,3 +276,18 @@ def test_kinds_of_the_tests_are_all_there_are() -> None:
         *(Project, DiskImage, Reservation, Slot, SlotScheme),
         *(LunPair, LunClone, Deployment, DeployedNode, Job, CalendarFeed),
     }
+
+
+def test_that_a_job_waits_for_something_else_is_kept_and_not_journalled(store: Store) -> None:
+    with store.transaction("calendar", "job 1") as change:
+        job = a_job()
+        change.keep(job)
+    before = store.generation()
+    waiting = replace(job, due_at=job.due_at + timedelta(seconds=5), note="2 of 3 nodes")
+    with store.transaction("calendar", "job 1") as change:
+        assert change.keep(waiting)
+    assert store.find(Job, job.id) == waiting
+    assert store.generation() == before
+    with store.transaction("calendar", "job 1") as change:
+        change.keep(replace(waiting, step="watch"))
+    assert store.generation() == before + 1
