@@ -297,6 +297,10 @@ class Reads(ABC):
         """Return who holds a lease, even if its time is over."""
 
     @abstractmethod
+    def leases(self) -> list[Lease]:
+        """Return all leases that were not given back, by name, even those whose time is over."""
+
+    @abstractmethod
     def secret(self, name: str) -> bytes | None:
         """Return a secret of the site that `Transaction.make_secret` made."""
 

@@ -136,11 +136,18 @@ class DeedReads(Asking, Reads):
 
     def lease(self, name: str) -> Lease | None:
         found = self._ask("SELECT * FROM leases WHERE name = ?", (name,))
-        return Lease(name, found[0]["holder"], rows.parse_instant(found[0]["until"])) if found else None
+        return _lease(found[0]) if found else None
+
+    def leases(self) -> list[Lease]:
+        return [_lease(row) for row in self._ask("SELECT * FROM leases ORDER BY name")]
 
     def secret(self, name: str) -> bytes | None:
         found = self._ask("SELECT value FROM secrets WHERE name = ?", (name,))
         return bytes(found[0]["value"]) if found else None
+
+
+def _lease(row: Mapping[str, Any]) -> Lease:
+    return Lease(row["name"], row["holder"], rows.parse_instant(row["until"]))
 
 
 def _place(row: Mapping[str, Any]) -> Place:

@@ -4,9 +4,6 @@ It is woken by commits and by the next instant at which something is due. Whatev
 does on a thread of its own: nothing here is waited for by the event loop.
 """
 
-import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +18,7 @@ from bootd.services.jobs import OPEN, PLACING
 from bootd.store import Reads, Store
 from bootd.workers.clockguard import ClockGuard
 from bootd.workers.engine import Engine
+from bootd.workers.holders import free_leases_of_the_dead, new_holder
 from bootd.workers.planner import plan
 from bootd.workers.work import LEASE_S, Context, Handler, lease_name
 
@@ -43,11 +41,6 @@ class _Plan:
     made_at: datetime
     holds_until: datetime
     following: datetime | None  # the next instant at which something is due
-
-
-def new_holder() -> str:
-    """Return a name for the leases of this process that no other has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class Calendar:
@@ -110,6 +103,7 @@ class Calendar:
         while not self._stopping.is_set():
             try:
                 with self._open_store() as store:
+                    free_leases_of_the_dead(store)
                     while not self._stopping.is_set():
                         wait_s = self.look(store)
                         self._woken.wait(wait_s)
