@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bootd.boot.files import Refused, Served
@@ -40,6 +40,20 @@ def loaders_on_disk(config: Config) -> dict[str, str]:
         for architecture, name in config.loaders.items()
         if _is_elsewhere(config, architecture) or any(os.access(folder / name, os.R_OK) for folder in folders)
     }
+
+
+def policy_of(config: Config, loaders: Mapping[str, str]) -> Policy:
+    """Return how machines are answered.
+
+    Where their addresses come from us too, UEFI needs no second question unless somebody wants it.
+    """
+    gives_addresses = config["dhcp.mode"] == "authoritative"
+    is_free = gives_addresses and config.values["dhcp.uefi"].source == "default"
+    return Policy(
+        loaders=loaders,
+        uefi_strategy="offer" if is_free else config["dhcp.uefi"],
+        subnets=config.subnets if gives_addresses else {},
+    )
 
 
 def _is_elsewhere(config: Config, architecture: str) -> bool:
@@ -82,7 +96,7 @@ class Upkeep:
                 self._problems.cleared(topic)
             elif self._is_counted_on(architecture):
                 self._problems.found(topic, self._missing_loader(architecture, name))
-        self.policy = Policy(loaders=found, uefi_strategy=_uefi_strategy(self._config))
+        self.policy = policy_of(self._config, found)
 
     def check_images(self, snapshot: Snapshot) -> None:
         """Say which memory image lacks a file; its nodes would stop half way."""
@@ -173,12 +187,6 @@ def wanted_slots(snapshot: Snapshot) -> list[tuple[str, int]]:
     if any(host.role is Role.MESH for host in snapshot.hosts.values()):
         wanted |= {(grub_disk(STANDARD_SCHEME.device(n)), n) for n in STANDARD_SCHEME.numbers}
     return sorted(wanted)
-
-
-def _uefi_strategy(config: Config) -> str:
-    """Return what ``dhcp.uefi`` says; where the address comes from us too, no second question is needed."""
-    is_ours = config["dhcp.mode"] == "authoritative" and config.values["dhcp.uefi"].source == "default"
-    return "offer" if is_ours else str(config["dhcp.uefi"])
 
 
 def _time_of(path: Path) -> int:

@@ -15,7 +15,9 @@ from bootd.boot.decide import (
     Silent,
     decide,
 )
+from bootd.boot.leases import lease_of, lun_by_dhcp
 from bootd.boot.offer import ServerFacts, script_path
+from bootd.boot.places import lun_uris
 from bootd.boot.snapshot import Snapshot
 from bootd.model import Host
 from netboot.arch import Architecture
@@ -30,6 +32,7 @@ class Step:
     decision: BootDecision
     asks: str
     answer: str
+    is_by_dhcp: bool = False  # DHCP itself names the LUN: no script is fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,20 @@ def _steps(
 ) -> Iterator[Step]:
     first = stage or Stage.ROM
     request = BootRequest(mac, arch, first, at, http=arch.http or first is not Stage.ROM)
-    decision = decide(snapshot, request)
     asks = "its firmware asks" if first is Stage.ROM else f"{first.value} asks"
-    yield Step(request, decision, asks, _answer(request, decision, server))
-    if stage is None and isinstance(decision, ChainLoader):
+    step = _step(snapshot, request, asks, server)
+    yield step
+    if stage is None and isinstance(step.decision, ChainLoader):
         request = BootRequest(mac, arch, Stage.IPXE, at, http=True)
-        decision = decide(snapshot, request)
-        yield Step(request, decision, "the loaded iPXE asks", _answer(request, decision, server))
+        yield _step(snapshot, request, "the loaded iPXE asks", server)
+
+
+def _step(snapshot: Snapshot, request: BootRequest, asks: str, server: ServerFacts) -> Step:
+    decision = decide(snapshot, request)
+    if isinstance(decision, BootLun) and snapshot.policy.subnets and lun_by_dhcp(decision.host, request):
+        uris = lun_uris(decision.clone) or ["a root path"]
+        return Step(request, decision, asks, f"{uris[0]} by DHCP: {describe(decision)}", is_by_dhcp=True)
+    return Step(request, decision, asks, _answer(request, decision, server))
 
 
 def _answer(request: BootRequest, decision: BootDecision, server: ServerFacts) -> str:
@@ -135,6 +145,10 @@ def _facts(
         + (f"its own disk ({host.local_boot})" if host.local_boot else "the network")
         + " by default"
     )
+    if snapshot.policy.subnets:
+        lease = lease_of(host, snapshot.policy.subnets)
+        gets = f"is given {host.ip}" if lease is not None else "has no address to be given: it is left alone"
+        yield f"by DHCP it {gets}"
     if host.settings:
         yield "settings: " + " ".join(f"{key}={value}" for key, value in sorted(host.settings.items()))
     assignment = snapshot.assignments.get(host.name)

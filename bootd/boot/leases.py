@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 
 from bootd.model import Host
 from netboot.dhcp.lease import Lease, Subnet
+from netboot.request import BootRequest, Stage
 
 Subnets = Mapping[str, Subnet]  # by name
 
@@ -23,6 +24,11 @@ def lease_of(host: Host, subnets: Subnets) -> Lease | None:
 def _host_name(host: Host) -> str:
     """Return option 12, "" where the name is no host name: then the machine keeps its own."""
     return "" if "_" in host.name or "." in host.name else host.name
+
+
+def lun_by_dhcp(host: Host, request: BootRequest) -> bool:
+    """Tell whether *host*, asking as *request* shows, is to have its LUN from DHCP: a ROM cannot."""
+    return host.settings.get("lun") == "dhcp" and request.stage is not Stage.ROM
 
 
 def unleasable(hosts: Iterable[Host], subnets: Subnets, ours: Iterable[str]) -> dict[str, str]:

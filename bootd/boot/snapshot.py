@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from bootd.model import Assignment, Host, MemoryImage, Override, Place
+from netboot.dhcp.lease import Subnet
 from netboot.hwaddr import parse_guid, swap_guid
 
 _Row = TypeVar("_Row")
@@ -16,6 +17,7 @@ class Policy:
 
     loaders: Mapping[str, str] = field(default_factory=dict)  # architecture name -> file name of the loader
     uefi_strategy: str = "boot-server"  # or "offer"
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)  # whose hosts are given addresses, by name
     repeat_limit: int = 3  # the same answer so often in a minute, and no progress: a loop
 
 

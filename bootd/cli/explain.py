@@ -122,10 +122,9 @@ def _time(at: datetime, zone: tzinfo) -> str:
 
 def _look(site: Site, machine: str, at: datetime) -> _Known:
     """Read the store as the daemon would see it, with the loaders it would find."""
-    from bootd.boot.snapshot import Policy
-    from bootd.upkeep import loaders_on_disk
+    from bootd.upkeep import loaders_on_disk, policy_of
 
-    policy = Policy(loaders=loaders_on_disk(site.config), uefi_strategy=site.config["dhcp.uefi"])
+    policy = policy_of(site.config, loaders_on_disk(site.config))
     with site.read_store() as store:
         snapshot = store.load_snapshot(policy)
         mac, name = find_machine(machine, snapshot.hosts.get, lambda: snapshot.hosts)
@@ -194,6 +193,8 @@ def _script(site: Site, found: "Explanation", server: "ServerFacts", *, is_plann
         return ""
     if isinstance(last.decision, BootLun) and not last.decision.clone.volume:
         return ""  # it will name a clone that is not made yet
+    if last.is_by_dhcp:
+        return ""
     facts = ScriptFacts(
         base_url=server.http_base,
         arch=found.arch,

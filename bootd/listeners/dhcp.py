@@ -6,12 +6,13 @@ from functools import partial
 
 from bootd.boot.clients import Clients
 from bootd.boot.decide import BootDecision, decide, find_host
+from bootd.boot.leases import lun_by_dhcp
 from bootd.boot.offer import ServerFacts, answer_of
 from bootd.boot.places import Chap
 from bootd.boot.snapshot import Snapshot
 from bootd.clock import Clock
 from bootd.events import InternalError, OfferSent, PacketDropped, PacketIgnored, UnknownMachine
-from bootd.listeners.leases import LeaseResponder, by_dhcp
+from bootd.listeners.leases import LeaseResponder
 from bootd.listeners.reply import Reply
 from bootd.listeners.sockets import Datagram, UdpEndpoint
 from bootd.model import Host, LunClone
@@ -123,7 +124,7 @@ class DhcpResponder:
         self._clients.heard_architecture(request.mac, request.arch)
         host = find_host(snapshot, request)
         lacks_http = request.stage is not Stage.ROM and not request.http
-        if lacks_http or (self._leases and host is not None and by_dhcp(host, request)):
+        if lacks_http or (self._leases and host is not None and lun_by_dhcp(host, request)):
             request = request.repeated(self._repeats_of(request.mac))
         return decide(snapshot, request)
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bootd.boot.clients import Clients
 from bootd.boot.decide import BootDecision, BootLun
-from bootd.boot.leases import lease_of
+from bootd.boot.leases import lease_of, lun_by_dhcp
 from bootd.boot.offer import ServerFacts, answer_of, lun_answer
 from bootd.boot.places import Chap
 from bootd.boot.snapshot import Snapshot
@@ -202,7 +202,7 @@ class LeaseResponder:
     ) -> BootPart:
         """Return what the reply says of booting; *said* takes what is to be told of it."""
         decision = self._decide(question.request)
-        if isinstance(decision, BootLun) and by_dhcp(decision.host, question.request):
+        if isinstance(decision, BootLun) and lun_by_dhcp(decision.host, question.request):
             chap = self._chap(decision.clone) if self._chap is not None else None
             part = san_part(lun_answer(decision, chap), is_final=grant.phase is not Phase.DISCOVER)
             if grant.phase is Phase.SELECTING:
@@ -219,11 +219,6 @@ class LeaseResponder:
         if question.request.stage is Stage.ROM:
             return part
         return replace(part, options={**part.options, **no_other_offers()})
-
-
-def by_dhcp(host: Host, request: BootRequest) -> bool:
-    """Tell whether *host*, asking as *request* shows, is to have its LUN from DHCP: a ROM cannot."""
-    return host.settings.get("lun") == "dhcp" and request.stage is not Stage.ROM
 
 
 def _offered(question: PxeQuestion, decision: BootDecision, boot_file: str) -> OfferSent:

@@ -14,7 +14,7 @@ from bootd.config import Config, parse
 from bootd.model import ImageFile, MemoryImage, Place, Role
 from bootd.services.filescan import FileIndex
 from bootd.telemetry import Problems
-from bootd.upkeep import Upkeep, loaders_on_disk, roots, wanted_slots
+from bootd.upkeep import Upkeep, loaders_on_disk, policy_of, roots, wanted_slots
 from netboot.arch import BY_NAME
 from tests.helpers.places import a_lun_place, a_slot_place
 from tests.helpers.site import a_host, an_image
@@ -276,3 +276,21 @@ async def test_slot_programs_that_cannot_be_made_are_a_sentence_with_the_package
     assert said.startswith("mesh nodes start the default of their disk instead of their slot: ")
     for package in ("grub-pc-bin", "grub-efi-amd64-bin"):
         assert package in said
+
+
+@pytest.mark.parametrize(
+    ("text", "strategy", "subnets"),
+    [
+        ("", "boot-server", []),
+        ('mode = "authoritative"', "offer", ["lab"]),
+        ('mode = "authoritative"\nuefi = "boot-server"', "boot-server", ["lab"]),
+        ('uefi = "offer"', "offer", []),
+    ],
+)
+def test_where_addresses_are_ours_uefi_needs_no_second_question_unless_somebody_wants_it(
+    text: str, strategy: str, subnets: list[str]
+) -> None:
+    lab = '[dhcp.subnets.lab]\nnetwork = "10.99.0.0/24"\n'
+    policy = policy_of(parse(f"[dhcp]\n{text}\n{lab}", None), {"x86-bios": "undionly.kpxe"})
+    assert (policy.uefi_strategy, list(policy.subnets)) == (strategy, subnets)
+    assert policy.loaders == {"x86-bios": "undionly.kpxe"}

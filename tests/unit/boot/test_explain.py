@@ -12,6 +12,8 @@ from bootd.boot.snapshot import Changes, Policy, Snapshot, apply_changes
 from bootd.model import Assignment, Host, Override, parse_target
 from netboot.arch import BY_NAME
 from netboot.request import Stage
+from tests.helpers.leases import NEAR
+from tests.helpers.places import a_lun_place
 from tests.helpers.site import NOON, a_host, an_image
 
 SERVER = ServerFacts("10.0.0.2", b"\x0a\x00\x00\x02", "http://10.0.0.2:8080", b"\x0a\x00\x00\x02")
@@ -46,6 +48,25 @@ def explained(
 
 def steps(found: Explanation) -> list[tuple[str, str]]:
     return [(step.asks, step.answer) for step in found.steps]
+
+
+def test_host_that_has_its_lun_from_dhcp_is_shown_its_root_path_and_fetches_no_script() -> None:
+    host = replace(a_host(), ip="10.99.0.11", settings={"lun": "dhcp"})
+    snapshot = replace(a_snapshot(host), places={host.name: a_lun_place()})
+    policy = replace(POLICY, subnets={"lab": NEAR})
+    found = explained(replace(snapshot, policy=policy))
+    assert [step.is_by_dhcp for step in found.steps] == [False, True]
+    assert steps(found)[1][1].startswith(
+        "iscsi:10.0.0.5:::1:iqn.2026-01.lab:rack-a-node1 by DHCP: LUN of rack"
+    )
+    assert "by DHCP it is given 10.99.0.11" in found.facts
+    assert steps(explained(snapshot))[1][1].startswith(URL)
+
+
+def test_host_whose_address_cannot_be_given_is_said_to_be_left_alone() -> None:
+    policy = replace(POLICY, subnets={"lab": NEAR})
+    found = explained(replace(a_snapshot(a_host(), assigned="memory:debian"), policy=policy))
+    assert "by DHCP it has no address to be given: it is left alone" in found.facts
 
 
 def test_pxe_rom_is_played_from_the_loader_to_the_script() -> None:
