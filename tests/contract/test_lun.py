@@ -43,6 +43,10 @@ class Bench(ABC):
     def log_out(self, volume: str, initiator: str) -> None:
         """End the session properly."""
 
+    @abstractmethod
+    def write(self, volume: str, initiator: str, octets: bytes) -> None:
+        """Write whole blocks to the volume's beginning, as the machine that is logged in."""
+
     def content(self, name: str) -> bytes:
         return b"".join(self.luns.read(name))
 
@@ -337,6 +341,35 @@ class LunContract:
         assert bench.luns.sessions("b") == []
         assert len(bench.luns.sessions("a")) == 1
 
+    # -- what was written, and what is brought back
+
+    def test_what_was_written_to_a_clone_is_told_or_not_known(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.write("a", BytesSource(IMAGE))
+        bench.luns.clone("a", "b")
+        assert bench.luns.written("a") is None
+        assert bench.luns.written("b") in (0, None)
+        bench.luns.export("b", NODE1, CHAP)
+        bench.log_in("b", NODE1, CHAP)
+        bench.write("b", NODE1, b"x" * 4096)
+        written = bench.luns.written("b")
+        assert written is None or 4096 <= written < 64 << 10
+        bench.luns.clone("a", "c")
+        assert bench.luns.written("c") in (0, None)
+
+    def test_what_was_written_is_asked_of_volumes_that_are_there(self, bench: Bench) -> None:
+        with pytest.raises(LunMissing):
+            bench.luns.written("x")
+
+    def test_restoring_changes_nothing_where_all_is_well(self, bench: Bench) -> None:
+        bench.luns.create("a", SIZE)
+        bench.luns.create("b", SIZE)
+        export = bench.luns.export("a", NODE1, CHAP)
+        bench.log_in("a", NODE1, CHAP)
+        assert bench.luns.restore() == []
+        assert [(one.name, one.export) for one in bench.luns.volumes()] == [("a", export), ("b", None)]
+        assert len(bench.luns.sessions()) == 1
+
 
 class InterruptedJob(Exception):
     """Raised in progress."""
@@ -352,6 +385,9 @@ class FakeBench(Bench):
 
     def log_out(self, volume: str, initiator: str) -> None:
         self.fake.log_out(volume, initiator)
+
+    def write(self, volume: str, initiator: str, octets: bytes) -> None:
+        self.fake.play_write(volume, octets)
 
 
 class TestFake(LunContract):
@@ -375,6 +411,9 @@ class TgtBench(Bench):
 
     def log_out(self, volume: str, initiator: str) -> None:
         self._initiators.pop((volume, initiator)).log_out()
+
+    def write(self, volume: str, initiator: str, octets: bytes) -> None:
+        self._initiators[volume, initiator].write(0, octets)
 
     def close(self) -> None:
         for session in self._initiators.values():

@@ -165,7 +165,7 @@ def test_without_tgtd_volumes_are_made_and_nothing_is_exported(site: Site) -> No
         site.luns.volumes,
         site.luns.sessions,
     ):
-        with pytest.raises(LunUnreachable, match="tgtd does not answer at"):
+        with pytest.raises(LunUnreachable, match=r"tgtd does not answer at .*; systemctl start tgt"):
             call()
     site.tgtd.start()
     assert site.luns.export("b", NODE1, CHAP).volume == "b"
@@ -342,6 +342,41 @@ def test_a_clone_shares_the_sources_blocks_where_the_file_system_can(reflinks: P
         assert machine.read(0, 2) == b"y" * 512 + b"x" * 512
     for name in ("a", "b8"):
         assert next(luns.read(name))[:512] == b"x" * 512
+
+
+def test_what_machines_wrote_to_a_clone_is_counted_by_the_block(reflinks: Path, site: Site) -> None:
+    luns = TgtLuns(Tools(reflinks / "luns"), socket=site.tgtd.socket)
+    luns.create("a", 64 << 20)
+    luns.write("a", BytesSource(b"x" * (8 << 20)))
+    for name in ("b", "c"):
+        luns.clone("a", name)
+    assert luns.written("b") == 0
+    luns.export("b", NODE1, CHAP)
+    with Initiator(NODE1, site.tgtd.portal, "iqn.2026-01.bootd.tgt:b", 1, CHAP.user, CHAP.secret) as machine:
+        machine.write(0, b"y" * 4096)
+        machine.write(0, b"z" * 4096)  # the same block again
+        assert luns.written("b") == 4096
+        machine.write(64 << 10, b"y" * 512)  # where the source has none
+        assert luns.written("b") == 8192
+        for block in range(1024, 1024 + 16 * 700, 16):  # more extents than are asked for at a time
+            machine.write(block, b"y" * 4096)
+        assert luns.written("b") == 8192 + 700 * 4096
+    assert luns.written("c") == 0
+
+
+def test_what_was_written_is_not_known_once_the_source_or_the_clone_shares_otherwise(
+    reflinks: Path, site: Site
+) -> None:
+    luns = TgtLuns(Tools(reflinks / "luns"), socket=site.tgtd.socket)
+    luns.create("a", 64 << 20)
+    luns.write("a", BytesSource(b"x" * (8 << 20)))
+    for source, name in (("a", "b"), ("a", "c"), ("c", "d")):
+        luns.clone(source, name)
+    assert [luns.written(name) for name in "abcd"] == [None, 0, None, 0]
+    luns.write("a", BytesSource(b"y" * (8 << 20)))
+    assert [luns.written(name) for name in "abcd"] == [None, None, None, 0]
+    luns.delete("c")
+    assert luns.written("d") is None
 
 
 def test_the_backend_is_there_by_name(site: Site) -> None:

@@ -203,3 +203,20 @@ class LunBackend(ABC):
     @abstractmethod
     def sessions(self, name: str | None = None) -> list[Session]:
         """Return who is logged in, to volume *name* or to any; none for a volume that is not there."""
+
+    def written(self, name: str) -> int | None:
+        """Return how many octets of clone *name* were written since it was made; None: that is not known.
+
+        The backend's whole blocks are counted, each once however often it was written.
+        Nothing is known of what is no clone. Raises `LunMissing`.
+        """
+        self.volume(name)
+        return None
+
+    def restore(self) -> list[str]:
+        """Have the target export again what it should; return the volumes that it did not.
+
+        For targets that forget, to be called again and again: a machine that reboots
+        waits for no other call. All are tried; then the first error is raised.
+        """
+        return []

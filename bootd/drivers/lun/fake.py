@@ -56,6 +56,19 @@ class FakeLuns(FileLuns):
 
         self._change("log_out", name, deed)
 
+    def play_write(self, name: str, octets: bytes) -> None:
+        """Do what a machine does that writes to the beginning of its disk."""
+
+        def deed() -> None:
+            record = self._record(name)
+            if not record.sessions:
+                raise LunRefused(name, "nobody is logged in")
+            with self._shelf.image(name).open("r+b") as file:
+                file.write(octets)
+            self._shelf.keep(msgspec.structs.replace(record, written=record.written + len(octets)))
+
+        self._change("play_write", name, deed)
+
     # -- the target: the records themselves --------------------------------------------------
 
     def _open(self, record: Record, login: Login) -> Export:
@@ -79,6 +92,9 @@ class FakeLuns(FileLuns):
     def _sessions(self, name: str | None) -> list[Session]:
         records = [one for one in self._shelf.every() if name in (None, one.name)]
         return [session for record in records for session in record.sessions]
+
+    def _written(self, record: Record) -> int | None:
+        return record.written if record.parent is not None else None
 
     # -- faults ------------------------------------------------------------------------------
 

@@ -87,6 +87,9 @@ class FileLuns(LunBackend):
 
         return self._ask("sessions", name or "", deed)
 
+    def written(self, name: str) -> int | None:
+        return self._ask("written", name, lambda: self._written(self._record(name)))
+
     def path(self, name: str) -> Path:
         """Return the file with the volume's octets; raises `LunMissing`."""
         self._record(name)
@@ -109,6 +112,18 @@ class FileLuns(LunBackend):
     @abstractmethod
     def _sessions(self, name: str | None) -> list[Session]:
         """Return what `sessions` does."""
+
+    def _written(self, record: Record) -> int | None:
+        """Count the blocks that are the clone's own, for as long as all others are the parent's too."""
+        if not record.shares or not record.parent:
+            return None
+        try:
+            parent = self._shelf.image(record.parent).stat()
+        except FileNotFoundError:
+            return None
+        if parent.st_mtime_ns != record.shares:
+            return None
+        return sparse.own_octets(self._shelf.image(record.name))
 
     def _perform(self, verb: str, name: str, deed: Callable[[], T]) -> T:
         """Do *deed*, one of the interface's methods."""
@@ -137,9 +152,14 @@ class FileLuns(LunBackend):
             raise LunRefused(name, f"is there and no clone of {source}")
         parent = self._record(source)
         _whole(parent)
-        sparse.copy(self._shelf.image(source), self._shelf.image(name))
+        written_at = self._shelf.image(source).stat().st_mtime_ns
+        is_shared = sparse.copy(self._shelf.image(source), self._shelf.image(name))
         self._between("clone.copied", name)
-        return self._volume(self._shelf.keep(Record(name, parent.size, parent=source)))
+        if is_shared and parent.shares:  # a clone's clone: what the first has of its own is not its own now
+            self._shelf.keep(msgspec.structs.replace(parent, shares=0))
+        return self._volume(
+            self._shelf.keep(Record(name, parent.size, parent=source, shares=written_at if is_shared else 0))
+        )
 
     def _write(self, name: str, image: ByteSource, progress: Progress | None) -> Volume:
         record = self._record(name)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bootd.drivers.lun import belonging
+
 _FLOCK = "hhqqi4x"  # struct flock of <fcntl.h>: type, whence, start, length, pid
 
 
@@ -25,7 +27,7 @@ class Locks:
     @contextmanager
     def hold(self, *names: str) -> Iterator[None]:
         """Hold the locks of all *names*, taken in one order so that nobody waits in a circle."""
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = belonging.make(self._path, os.O_RDWR)
         try:
             for octet in sorted({_octet(name) for name in names}):
                 request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, octet, 1, 0)

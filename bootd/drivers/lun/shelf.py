@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from bootd.drivers.lun import belonging
 from bootd.drivers.lun.base import Session, Volume
 
 
@@ -25,6 +26,8 @@ class Record(msgspec.Struct, frozen=True):
     is_whole: bool = True
     login: Login | None = None
     sessions: tuple[Session, ...] = ()
+    shares: int = 0  # when the parent was last written, where a clone's blocks began as the parent's
+    written: int = 0  # octets, by machines that are played
 
 
 class Shelf:
@@ -50,7 +53,7 @@ class Shelf:
 
     def keep(self, record: Record) -> Record:
         new = self._folder / f".{record.name}.new"
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+        with open(belonging.make(new, os.O_WRONLY | os.O_TRUNC), "wb") as file:  # noqa: PTH123
             file.write(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
             file.flush()
             os.fsync(file.fileno())

@@ -3,13 +3,22 @@
 import errno
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from bootd.drivers.lun import belonging
+
 CHUNK = 1 << 20  # octets
 _ONCE = 64 << 20  # octets the kernel is asked to copy at a time
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
+
+# <linux/fiemap.h>: start, length, flags, mapped extents, room for extents; logical, physical, length, flags
+_FS_IOC_FIEMAP = 0xC020660B
+_FIEMAP, _EXTENT = struct.Struct("=QQIIII"), struct.Struct("=QQQ16xI12x")
+_SYNC, _LAST, _SHARED = 0x1, 0x1, 0x2000
+_EXTENTS = 512  # asked for at a time
 
 # What file systems and kernels say that cannot share, or copy between two files, by themselves.
 _CANNOT = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.ENOSYS, errno.EPERM}
@@ -22,20 +31,24 @@ def make(path: Path, size: int) -> None:
         os.fsync(file.fileno())
 
 
-def copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> bool:
     """Copy *source* to *target*, as `make` makes it, holes as holes; safe on the disk on return.
+
+    Return whether they share their blocks.
 
     Where the file system can, the copy shares the source's blocks until one of them is
     written (FICLONE: btrfs, XFS); it is then the source of one moment. Elsewhere, what
     is written to the source meanwhile may or may not be in it.
     """
     with source.open("rb", buffering=0) as reader, _fresh(target) as writer:
-        if not _share(reader.fileno(), writer.fileno()):
+        is_shared = _share(reader.fileno(), writer.fileno())
+        if not is_shared:
             size = os.fstat(reader.fileno()).st_size
             writer.truncate(size)
             for start, end in _extents(reader.fileno(), size):
                 _copy_range(reader.fileno(), writer.fileno(), start, end)
         os.fsync(writer.fileno())
+    return is_shared
 
 
 def write(file: BinaryIO, chunk: bytes) -> None:
@@ -47,9 +60,35 @@ def write(file: BinaryIO, chunk: bytes) -> None:
 
 
 def _fresh(path: Path) -> BinaryIO:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.fchmod(handle, 0o600)  # it may have been there
-    return open(handle, "wb", buffering=0)  # noqa: PTH123 - of a handle
+    return open(belonging.make(path, os.O_WRONLY | os.O_TRUNC), "wb", buffering=0)  # noqa: PTH123 - of a handle
+
+
+def own_octets(path: Path) -> int | None:
+    """Return how many octets of *path* lie in blocks that no other file shares; None: that is not told."""
+    own, start, is_last = 0, 0, False
+    try:
+        with path.open("rb", buffering=0) as file:
+            while not is_last:
+                extents = _mapped(file.fileno(), start)
+                for logical, length, flags in extents:
+                    own += 0 if flags & _SHARED else length
+                    start = logical + length
+                is_last = not extents or bool(extents[-1][2] & _LAST)
+    except OSError as error:
+        if error.errno in _CANNOT:
+            return None
+        raise
+    return own
+
+
+def _mapped(fd: int, start: int) -> list[tuple[int, int, int]]:
+    """Return where some extents from *start* on begin, how long they are, and their flags."""
+    request = _FIEMAP.pack(start, 2**64 - 1 - start, _SYNC, 0, _EXTENTS, 0)
+    room = bytearray(request.ljust(_FIEMAP.size + _EXTENTS * _EXTENT.size, b"\0"))
+    fcntl.ioctl(fd, _FS_IOC_FIEMAP, room)
+    count = _FIEMAP.unpack_from(room)[3]
+    rows = (_EXTENT.unpack_from(room, _FIEMAP.size + n * _EXTENT.size) for n in range(count))
+    return [(logical, length, flags) for logical, _, length, flags in rows]
 
 
 def _share(reader: int, writer: int) -> bool:
