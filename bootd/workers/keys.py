@@ -3,6 +3,7 @@
 import importlib
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from typing import Any
 
 from bootd.errors import BadValue
@@ -12,7 +13,10 @@ from bootd.workers.settings import Settings
 Check = Callable[[Any], str | None]  # what was expected, or None where the value fits
 
 _DAY_S = 86_400
-_IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9]+(?:[.-][a-z0-9]+)*")
+_IQN = re.compile(
+    r"iqn\.[0-9]{4}-(?:0[1-9]|1[0-2])\.[a-z0-9]+(?:[.-]+[a-z0-9]+)*(?::[a-z0-9.:-]+)?(?<![:.-])"
+)
+_LONGEST_IQN = 150  # with the name of a node, 223 octets at most (RFC 7143 section 4.2.7.1)
 
 
 def _flag(value: Any) -> str | None:
@@ -49,8 +53,24 @@ def _memory_image(value: Any) -> str | None:
 
 
 def _iqn(value: Any) -> str | None:
-    ok = isinstance(value, str) and _IQN.fullmatch(value)
+    ok = isinstance(value, str) and _IQN.fullmatch(value) and len(value) <= _LONGEST_IQN
     return None if ok else 'an iSCSI name such as "iqn.2026-01.org.example"'
+
+
+def _portals(value: Any) -> str | None:
+    ok = isinstance(value, list) and all(isinstance(one, str) and _is_portal(one) for one in value)
+    return None if ok else 'a list of "address:port", such as ["10.0.0.2:3260"]'
+
+
+def _is_portal(text: str) -> bool:
+    """Tell whether it is an IPv4 address that machines can reach, and a port."""
+    address, _, port = text.rpartition(":")
+    try:
+        found = IPv4Address(address)
+    except ValueError:
+        return False
+    is_port = re.fullmatch(r"[1-9][0-9]{0,4}", port) is not None and int(port) <= 65535
+    return is_port and not (found.is_unspecified or found.is_multicast or address == "255.255.255.255")
 
 
 # name, default, check, meaning
@@ -60,6 +80,13 @@ ROWS: tuple[tuple[str, Any, Check, str], ...] = (
     ("calendar.window_pause", 10, _whole(0, 3600, "seconds"), "seconds from one such window to the next"),
     ("calendar.up_timeout", 300, _whole(10, _DAY_S, "seconds"), "seconds for a machine to say that it runs"),
     ("luns.backend", "", _driver("bootd.drivers.lun"), "what keeps and exports LUNs; empty: there are none"),
+    (
+        "luns.portals",
+        [],
+        _portals,
+        "where machines find LUNs; empty: all that the target listens on",
+    ),
+    ("luns.control_port", 0, _whole(0, 32767, "a number"), "which tgtd of this machine: its --control-port"),
     ("luns.iqn", "iqn.2026-01.net.bootd", _iqn, "what the iSCSI names of the nodes begin with"),
     ("imaging.transport", "", _driver("bootd.drivers.transport"), "what sends images; empty: nothing does"),
     ("imaging.memory_image", "imager", _memory_image, "the memory image that writes slots"),

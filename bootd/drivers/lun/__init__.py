@@ -14,11 +14,13 @@ from bootd.drivers.lun.base import (
     Session,
     Volume,
 )
+from bootd.drivers.lun.brokered import Broker, Way, direct
 from bootd.drivers.lun.names import volume_name
-from bootd.drivers.lun.table import DRIVERS, open_backend
+from bootd.drivers.lun.table import DRIVERS, Options, open_backend
 
 __all__ = [
     "DRIVERS",
+    "Broker",
     "Chap",
     "Export",
     "LunBackend",
@@ -28,9 +30,12 @@ __all__ = [
     "LunMissing",
     "LunRefused",
     "LunUnreachable",
+    "Options",
     "Progress",
     "Session",
     "Volume",
+    "Way",
+    "direct",
     "open_backend",
     "volume_name",
 ]

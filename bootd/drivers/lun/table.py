@@ -1,18 +1,36 @@
 """LUN backends by name."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from bootd.drivers.lun.base import LunBackend, LunRefused
+from bootd.drivers.lun.brokered import Way, direct
 from bootd.drivers.lun.fake import FakeLuns
 from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.tools import Tools
 
-DRIVERS: Mapping[str, Callable[[Tools], LunBackend]] = MappingProxyType({"fake": FakeLuns, "tgt": TgtLuns})
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a site says of its target; a backend takes what concerns it."""
+
+    portals: tuple[str, ...] = ()  # "address:port" that machines are told; empty: what the target says
+    control_port: int = 0  # which tgtd
+    way: Way = direct  # how tgtd is reached
 
 
-def open_backend(name: str, tools: Tools) -> LunBackend:
+def _tgt(tools: Tools, options: Options) -> LunBackend:
+    return TgtLuns(tools, portals=options.portals, control_port=options.control_port, way=options.way)
+
+
+DRIVERS: Mapping[str, Callable[[Tools, Options], LunBackend]] = MappingProxyType(
+    {"fake": lambda tools, _: FakeLuns(tools), "tgt": _tgt}
+)
+
+
+def open_backend(name: str, tools: Tools, options: Options | None = None) -> LunBackend:
     """Return the backend *name*; raises `LunRefused` with the ones there are."""
     if name not in DRIVERS:
         raise LunRefused("", f"no LUN backend {name!r}; there are: {', '.join(sorted(DRIVERS))}")
-    return DRIVERS[name](tools)
+    return DRIVERS[name](tools, options or Options())

@@ -6,7 +6,9 @@ import pytest
 
 from bootd.config import parse
 from bootd.drivers import lun, transport
+from bootd.drivers.lun.names import check_initiator
 from bootd.errors import BadConfig
+from bootd.services.luns import initiator
 from bootd.workers import keys
 from bootd.workers.settings import Settings
 
@@ -47,6 +49,18 @@ join_timeout = 60
     )
 
 
+@pytest.mark.parametrize(
+    "iqn", ["iqn.2026-12.org.example:lab1", "iqn.2026-01.org.two-words", "iqn.1999-01.x"]
+)
+def test_names_that_are_taken_for_the_nodes_suit_every_initiator(iqn: str) -> None:
+    base = found(f'[luns]\niqn = "{iqn}"\n').base_iqn
+    check_initiator("a", initiator(base, "node1"))
+    longest = initiator(
+        found(f'[luns]\niqn = "{iqn + "x" * (150 - len(iqn))}"\n').base_iqn, "Node_" + "1" * 58
+    )
+    check_initiator("a", longest)
+
+
 @pytest.mark.parametrize("name", sorted(lun.DRIVERS))
 def test_every_lun_driver_may_be_named(name: str) -> None:
     assert found(f'[luns]\nbackend = "{name}"\n').lun_backend == name
@@ -64,6 +78,15 @@ def test_every_transport_may_be_named(name: str) -> None:
         ("luns", "backend = true", "one of '', 'fake'"),
         ("luns", 'iqn = "example.org"', 'an iSCSI name such as "iqn.2026-01.org.example"'),
         ("luns", 'iqn = "iqn.2026-01.Example"', "an iSCSI name"),
+        ("luns", 'iqn = "iqn.2026-13.org.example"', "an iSCSI name"),
+        ("luns", 'iqn = "iqn.2026-01.org.example:"', "an iSCSI name"),
+        ("luns", f'iqn = "iqn.2026-01.org.{"x" * 150}"', "an iSCSI name"),
+        ("luns", 'portals = "10.0.0.2:3260"', 'a list of "address:port"'),
+        ("luns", 'portals = ["10.0.0.2"]', 'a list of "address:port"'),
+        ("luns", 'portals = ["10.0.0.2:65536"]', 'a list of "address:port"'),
+        ("luns", 'portals = ["0.0.0.0:3260"]', 'a list of "address:port"'),
+        ("luns", 'portals = ["storage:3260"]', 'a list of "address:port"'),
+        ("luns", "control_port = -1", "a number from 0 to 32767"),
         ("imaging", 'transport = "udpcast-by-hand"', "one of '', 'fake'"),
         ("imaging", 'memory_image = "../imager"', "the name of a memory image"),
         ("imaging", "rate_mbit = 0", "Mbit/s from 1 to 1000000"),
