@@ -6,6 +6,11 @@ _AMOUNT = re.compile(r"(?P<number>[0-9]{1,15})\s*(?:(?P<letter>[kKMGT])(?P<kind>
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
+def count_text(count: int, one: str) -> str:
+    """Return ``1 file``, ``3 files``."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
 def size_text(octets: int) -> str:
     """Return *octets* in the unit that keeps it short, in powers of ten as networks and disks count."""
     if octets < 1000:

@@ -19,7 +19,7 @@ from bootd.model import DiskImage, ImageRef
 from bootd.services import images as service
 from bootd.services.imagescan import Finding, scan
 from bootd.services.notify import poke
-from bootd.units import size_text
+from bootd.units import count_text, size_text
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _ref = click.argument("ref", metavar="PROJECT/NAME[@VERSION]", shell_complete=suggest.disk_image)
@@ -110,8 +110,14 @@ def add(site: Site, name: str, path: Path, as_json: bool) -> None:
     if as_json:
         print_json(_plain(image, []))
         return
-    click.echo(f"image {image.ref}: {image.kind}, {len(image.parts)} files, {size_text(image.size)}")
+    click.echo(
+        f"image {image.ref}: {image.kind}, {count_text(len(image.parts), 'file')}, {size_text(image.size)}"
+    )
     click.echo(f"next: bootd images verify {image.ref}")
+
+
+def _amount(image: DiskImage) -> str:
+    return f"{count_text(len(image.parts), 'file')}, {size_text(image.size)}"
 
 
 @images.command()
@@ -147,9 +153,7 @@ def _tell(verdict: service.Verdict) -> None:
             click.echo(f"    {problem}")
     else:
         what = "digests taken" if verdict.first else "good"
-        click.echo(
-            f"{image.ref}: {what}, {len(image.parts)} files, {size_text(image.size)}, now {image.state}"
-        )
+        click.echo(f"{image.ref}: {what}, {_amount(image)}, now {image.state}")
 
 
 def _plain_verdict(verdict: service.Verdict) -> dict[str, Any]:

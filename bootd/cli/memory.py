@@ -16,7 +16,7 @@ from bootd.clock import utc_now
 from bootd.model import MemoryImage
 from bootd.services import memory as service
 from bootd.services.notify import poke
-from bootd.units import size_text
+from bootd.units import count_text, size_text
 
 _PATH = click.Path(path_type=Path)
 _BAR_FROM = 8 << 20  # octets; less is copied before a bar is drawn
@@ -47,7 +47,7 @@ def add(site: Site, name: str, kernel: Path, initrds: tuple[Path, ...], cmdline:
     if as_json:
         print_json(_plain(image, used_by))
         return
-    click.echo(f"memory image {name}: {len(image.files)} files, {size_text(_size(image))}")
+    click.echo(f"memory image {name}: {count_text(len(image.files), 'file')}, {size_text(_size(image))}")
     if not used_by:
         click.echo(f"to boot it: bootd boot HOST memory:{name}")
 

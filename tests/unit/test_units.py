@@ -2,7 +2,7 @@
 
 import pytest
 
-from bootd.units import exact_text, parse_size, size_text
+from bootd.units import count_text, exact_text, parse_size, size_text
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,13 @@ from bootd.units import exact_text, parse_size, size_text
 )
 def test_sizes(octets: int, text: str) -> None:
     assert size_text(octets) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (1200, "1,200 files")]
+)
+def test_counts(count: int, text: str) -> None:
+    assert count_text(count, "file") == text
 
 
 @pytest.mark.parametrize(
