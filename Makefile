@@ -15,6 +15,8 @@ LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static 
 # Real clients and disk tools for the tests.
 TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs \
                  busybox-static dnsmasq-base iproute2
+# What images are unpacked with for LUNs.
+UNPACK_PACKAGES := qemu-utils partclone fdisk gzip zstd xz-utils bzip2 lz4
 # The peer of the boots in make bench.
 BENCH_PACKAGES := nginx-light
 
@@ -53,7 +55,7 @@ test: lab-packages test-packages develop ## The whole suite, real machines booti
 
 ##@ Parts of the suite
 .PHONY: test-unit test-net test-vm golden docs fuzz bench
-test-unit: lab-packages develop ## Units, contracts, golden files: no machines (as root, else a few fail and say so)
+test-unit: lab-packages test-packages develop ## Units, contracts, golden files: no machines (as root, else a few fail and say so)
 	$(BIN)/pytest tests/unit tests/contract tests/fuzz
 test-net: test-packages develop ## Real clients against the real listeners
 	$(SUDO) $(BIN)/pytest tests/net
@@ -87,11 +89,11 @@ help: ## This list
 lab-packages:
 	$(call packages,python3-venv $(LAB_PACKAGES))
 test-packages:
-	$(call packages,python3-venv $(TEST_PACKAGES))
+	$(call packages,python3-venv $(TEST_PACKAGES) $(UNPACK_PACKAGES))
 bench-packages:
 	$(call packages,$(BENCH_PACKAGES))
 serve-packages:
-	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin grub-pc-bin)
+	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin grub-pc-bin $(UNPACK_PACKAGES))
 
 $(VENV)/bin/python:
 	$(call packages,python3-venv)

@@ -8,7 +8,7 @@ from bootd.boot.places import Chap
 from bootd.clock import Clock, utc_now
 from bootd.config import Config
 from bootd.darkstore.tree import Tree
-from bootd.drivers.lun import LunBackend, open_backend
+from bootd.drivers.lun import LunBackend, Options, Way, direct, open_backend
 from bootd.drivers.power import Powers
 from bootd.drivers.tools import Tools
 from bootd.drivers.transport import Transport, open_transport
@@ -49,7 +49,9 @@ class Outfit:
         *,
         committed: Callable[[], None] = lambda: None,
         clock: Clock = utc_now,
+        way_to_tgtd: Way = direct,
     ) -> None:
+        self._way_to_tgtd = way_to_tgtd
         self._config, self._emit, self._committed, self._clock = config, emit, committed, clock
         self._settings = keys.settings(config.__getitem__)
         self._powers = Powers(self._tools("power"))
@@ -69,6 +71,7 @@ class Outfit:
             luns=self.luns,
             transport=self.transport,
             tree=Tree(config.dark_store, must_be_mount=config["images.dark_store_mount"]),
+            scratch=config.data_dir / "unpacked",
             emit=self._emit,
             committed=self._committed,
         )
@@ -76,7 +79,7 @@ class Outfit:
     def luns(self) -> LunBackend:
         """Return the LUN backend; raises `GivenUp` where the site has none."""
         with self._lock:
-            self._luns = self._luns or self._open("luns.backend", open_backend, "luns")
+            self._luns = self._luns or self._open("luns.backend", self._open_luns, "luns")
             return self._luns
 
     def transport(self) -> Transport:
@@ -84,6 +87,10 @@ class Outfit:
         with self._lock:
             self._transport = self._transport or self._open("imaging.transport", open_transport, "imaging")
             return self._transport
+
+    def _open_luns(self, name: str, tools: Tools) -> LunBackend:
+        portals, port = tuple(self._config["luns.portals"]), self._config["luns.control_port"]
+        return open_backend(name, tools, Options(portals, port, self._way_to_tgtd))
 
     def _open(self, key: str, make: Callable[[str, Tools], T], folder: str) -> T:
         name = self._config[key]

@@ -18,14 +18,10 @@ from bootd.model import DiskImage, ImageKind, ImagePart
 CHUNK = 1 << 20  # octets read at a time
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(2 * _BLOCK)
-_WAY_OUT = {
-    ImageKind.QCOW2: "qemu-img convert -O raw makes it raw",
-    ImageKind.CLONEZILLA: "restore it to a disk image with Clonezilla's ocs-sr and add that as a raw file",
-}
 
 
 class NotForLun(BootdError):
-    """An image of this kind cannot be written to a LUN; the message names the way out."""
+    """An image that cannot be written to a LUN; the message names the way out."""
 
     code = "not-for-lun"
 
@@ -36,6 +32,15 @@ class Damaged(OSError):
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EILSEQ, reason)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A raw disk that an image was unpacked to."""
+
+    path: Path
+    size: int
+    digest: str  # SHA-256
 
 
 @dataclass(slots=True)
@@ -119,22 +124,32 @@ class _Piece:
             yield held
 
 
-def open_source(tree: Tree, image: DiskImage) -> ImageSource:
-    """Return the disk that *image* is, for a LUN.
+def open_source(tree: Tree, image: DiskImage, unpacked: Unpacked | None = None) -> ImageSource:
+    """Return the disk that *image* is, for a LUN; of an image that is not raw, what it was *unpacked* to.
 
     Raises `NotForLun`, `DarkStoreAway`, and `BadImage` where it is not as it was registered.
     """
+    if unpacked is not None:
+        part = ImagePart(unpacked.path.name, unpacked.size, unpacked.digest)
+        return ImageSource(unpacked.size, [_Piece(str(unpacked.path), path=unpacked.path, part=part)])
     if image.kind is not ImageKind.RAW:
-        raise NotForLun(
-            f"{image.ref} is a {image.kind} image and LUNs take raw ones: {_WAY_OUT[image.kind]},"
-            f" bootd images add {image.project}/{image.name} makes it the next version"
-        )
+        raise NotForLun(f"{image.ref} is a {image.kind} image and was not unpacked")
+    part = disk_part(image)
+    return open_part(tree, image, part)
+
+
+def disk_part(image: DiskImage) -> ImagePart:
+    """Return the one file that is the disk, of a raw or a qcow2 image; raises `BadImage`."""
     name = image.description.get("file")
     disks = [part for part in image.parts if part.file == name or name is None]
     if len(disks) != 1:
         raise BadImage(image.folder, [Mistake(0, "which of its files is the disk is not known")])
-    folder = _folder(tree, image, disks)
-    return ImageSource(disks[0].size, [_piece(folder, image, disks[0])])
+    return disks[0]
+
+
+def open_part(tree: Tree, image: DiskImage, part: ImagePart) -> ImageSource:
+    """Return one file of *image*; raises `DarkStoreAway` and `BadImage`."""
+    return ImageSource(part.size, [_piece(_folder(tree, image, [part]), image, part)])
 
 
 def open_folder(tree: Tree, image: DiskImage) -> ImageSource:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import Any
 
+from bootd.darkstore import forlun
 from bootd.errors import CannotBook
 from bootd.formats.instants import show_span
 from bootd.lifecycle import DEPLOYMENT, NODE
@@ -19,7 +20,6 @@ from bootd.model import (
     Deployment,
     DiskImage,
     Host,
-    ImageKind,
     ImageRef,
     LunPair,
     Reservation,
@@ -390,14 +390,12 @@ def _unfit_hosts(without_role: Sequence[str], without_pair: Sequence[str]) -> It
 def _unfit_image(one: _Wanted) -> Iterable[str]:
     """Return why the image cannot be put on the LUN of root nodes."""
     image, pair = one.image, one.pair
-    if image.kind is not ImageKind.RAW:
+    size = forlun.disk_size(image)
+    if why := forlun.why_not(image):
+        yield f"{nodeset.fold(one.nodes)}: {why}"
+    elif pair is not None and size is not None and size > pair.size:
         yield (
-            f"{nodeset.fold(one.nodes)}: {image.ref} is a {image.kind} image and LUNs take raw ones:"
-            f" convert it to a raw file, and add that (bootd images add {image.project}/{image.name} FILE)"
-        )
-    elif pair is not None and image.size > pair.size:
-        yield (
-            f"{nodeset.fold(one.nodes)}: {image.ref} has {size_text(image.size)},"
+            f"{nodeset.fold(one.nodes)}: the disk of {image.ref} has {size_text(size)},"
             f" the LUNs of {pair.group} {size_text(pair.size)}"
         )
 

@@ -1,23 +1,27 @@
 """STAGE_LUN: an image comes to a side of a LUN pair, and each node gets its clone of it.
 
-Steps: choose a side, clear what nobody needs, write, compare, clone. Each may be done again
-after a kill: the backend takes what is there already as done, and what is half done it makes anew.
+Steps: choose a side, clear what nobody needs, unpack what is no raw disk, write, compare, clone. Each may be
+done again after a kill: the backend takes what is there already as done, and what is half done it makes anew.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from bootd.darkstore.errors import BadImage, DarkStoreAway
-from bootd.darkstore.source import Damaged, ImageSource, NotForLun, open_source
+from bootd.darkstore.source import Damaged, NotForLun, open_source
+from bootd.darkstore.unpack.errors import MissingTool, ToolFailed
+from bootd.darkstore.unpack.unpack import check_image, octets_of
 from bootd.drivers.lun import LunBackend, LunRefused
 from bootd.errors import BootdError
 from bootd.lifecycle import DISK_IMAGE
-from bootd.model import DeployedNode, Deployment, DiskImage, JobPart, Outcome, Reservation
+from bootd.model import DeployedNode, Deployment, DiskImage, ImageKind, JobPart, Outcome, Reservation
 from bootd.services import deployments, images, luns
 from bootd.services.booking import LIVE
 from bootd.services.images import Verdict
 from bootd.store import Transaction
+from bootd.workers import unpacking
 from bootd.workers.lunclones import (
     CLONE,
     PLACED,
@@ -30,7 +34,7 @@ from bootd.workers.lunclones import (
 )
 from bootd.workers.work import GivenUp, Work
 
-CLEAR, WRITE, COMPARE = "clear", "write", "compare"  # then CLONE
+CLEAR, UNPACK, WRITE, COMPARE = "clear", "unpack", "write", "compare"  # then CLONE
 SIDE_TAKEN_S = 60.0  # until it is looked again whether a side is free
 _DIGEST, _SIZE, _AGAIN = "sha256", "size", "written_again"  # facts
 
@@ -46,7 +50,14 @@ class StageLun:
 
     @property
     def steps(self) -> Mapping[str, Callable[[Work], None]]:
-        return {"": _choose, CLEAR: _clear, WRITE: _write, COMPARE: _compare, CLONE: clone_step}
+        return {
+            "": _choose,
+            CLEAR: _clear,
+            UNPACK: _unpack,
+            WRITE: _write,
+            COMPARE: _compare,
+            CLONE: clone_step,
+        }
 
     def fail(self, work: Work, why: str) -> None:
         _leave(work, "fail", why, begun="fail", unbegun="fail")
@@ -65,11 +76,12 @@ def _choose(work: Work) -> None:
             return
     work.context.luns()  # a site without a backend changes nothing
     image = _image(work, deployment)
-    source = _source(work, image)
     pair = luns.named(work.store, str(deployment.group))
-    if source.size > pair.size:
-        sizes = f"{image.ref} has {source.size:,} octets, the LUNs of {pair.group} {pair.size:,}"
-        raise GivenUp(f"{sizes}: nothing was written")
+    unpacking.sweep(work)
+    with _said(work, image):
+        check_image(image, pair.size)
+        if image.kind is ImageKind.RAW:
+            open_source(work.context.tree, image)
     try:
         with work.commit(CLEAR, note="clearing its side") as change:
             wanted = replace(deployment, digest=image.identity)
@@ -89,13 +101,19 @@ def _image(work: Work, deployment: Deployment) -> DiskImage:
     return image
 
 
-def _source(work: Work, image: DiskImage) -> ImageSource:
+@contextmanager
+def _said(work: Work, image: DiskImage) -> Iterator[None]:
+    """Say what is wrong with *image*, for good or just now."""
     try:
-        return open_source(work.context.tree, image)
+        yield
     except DarkStoreAway as error:
         raise Unavailable(f"image {image.ref} is unavailable: {error}") from error
-    except NotForLun as error:
+    except (NotForLun, MissingTool) as error:
         raise GivenUp(str(error)) from error
+    except ToolFailed as error:
+        if error.status < 0:  # somebody else ended it
+            raise
+        raise GivenUp(f"image {image.ref}: {error}") from error
     except BadImage as error:
         raise _damaged(work, image, [mistake.message for mistake in error.mistakes]) from error
 
@@ -119,7 +137,8 @@ def _clear(work: Work) -> None:
     own = luns.clone_volumes(work.store, goal.deployment)
     remove_volumes(work, backend, [*stale, *own])
     is_there = _holds_image(backend, goal)
-    with work.commit(CLONE if is_there else WRITE, note="making clones" if is_there else "") as change:
+    following = CLONE if is_there else WRITE if _is_raw(work, goal) else UNPACK
+    with work.commit(following, note="making clones" if is_there else "") as change:
         luns.drop_clones(change, [*stale, *own])
         parts = (work.part(node) for node in work.job.nodes)
         work.note_parts(*(replace(part, outcome=Outcome.OPEN, tries=0) for part in parts))
@@ -138,6 +157,10 @@ def _holds_image(backend: LunBackend, goal: Goal) -> bool:
     return bool(found) and found[0].is_whole and found[0].size == goal.pair.size
 
 
+def _is_raw(work: Work, goal: Goal) -> bool:
+    return _image(work, goal.deployment).kind is ImageKind.RAW
+
+
 def _stage_anew(work: Work, change: Transaction, goal: Goal) -> None:
     """The volume went from the backend. Where that side is in use by others, the other one is written."""
     group = goal.pair.group
@@ -147,15 +170,34 @@ def _stage_anew(work: Work, change: Transaction, goal: Goal) -> None:
         change.keep(replace(goal.deployment, side=side))
 
 
+def _unpack(work: Work) -> None:
+    """Have a raw disk; a worker that comes after a killed one finds what that one finished."""
+    goal = goal_of(work)
+    image = _image(work, goal.deployment)
+    shown = _Shown(work, UNPACK, octets_of(image))
+    with _said(work, image):
+        unpacking.unpack(work, image, goal.pair.size, shown)
+    with work.commit(WRITE, note=""):
+        work.note_parts(shown.done())
+
+
 def _write(work: Work) -> None:
     goal, backend = goal_of(work), work.context.luns()
     image = _image(work, goal.deployment)
-    source = _source(work, image)
+    unpacked = None if image.kind is ImageKind.RAW else unpacking.found(work)
+    if unpacked is None and image.kind is not ImageKind.RAW:
+        _unpack_anew(work, "the unpacked disk is gone")
+        return
+    with _said(work, image):
+        source = open_source(work.context.tree, image, unpacked)
     shown = _Shown(work, WRITE, source.size)
     _create(backend, goal)
     try:
         backend.write(goal.volume, source, shown)
     except LunRefused as error:
+        if unpacked is not None and source.failure is not None:
+            _unpack_anew(work, f"the unpacked disk cannot be read: {source.failure}")
+            return
         if isinstance(source.failure, Damaged):
             raise _damaged(work, image, [source.failure.reason]) from error
         if source.failure is not None:
@@ -163,6 +205,14 @@ def _write(work: Work) -> None:
         raise
     with work.commit(COMPARE, note="", facts={_DIGEST: source.digest, _SIZE: source.size}):
         work.note_parts(shown.done())
+
+
+def _unpack_anew(work: Work, why: str) -> None:
+    unpacking.discard(work)
+    if work.fact(_AGAIN):
+        raise GivenUp(f"{why}, twice")
+    with work.commit(UNPACK, note=f"{why}; unpacked again", facts={_AGAIN: True}):
+        pass
 
 
 def _create(backend: LunBackend, goal: Goal) -> None:
@@ -189,6 +239,7 @@ def _compare(work: Work) -> None:
         with work.commit(CLONE, note="making clones") as change:
             _staged(work, change, goal)
             work.note_parts(shown.done())
+        unpacking.discard(work)
         return
     why = f"volume {goal.volume} does not read back as it was written"
     if work.fact(_AGAIN):
@@ -241,6 +292,7 @@ def _leave(work: Work, ending: str, why: str, *, begun: str, unbegun: str) -> No
             event = begun if deployment.state == "deploy-lun" else unbegun
             moved = deployments.moved(change, deployment, event, note=why)
             luns.release(change, moved)
+    unpacking.discard(work)
 
 
 def _unplaced_volumes(work: Work, deployment: Deployment) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from bootd.clock import Clock
@@ -56,6 +57,7 @@ class Context:
     luns: Callable[[], LunBackend]
     transport: Callable[[], Transport]
     tree: Tree
+    scratch: Path  # where images are unpacked; may be missing yet
     emit: Emit
     stopping: Callable[[], bool] = lambda: False  # the daemon ends: leave the job to whoever comes next
     committed: Callable[[], None] = lambda: None  # called after each commit: answers may depend on it

@@ -34,6 +34,7 @@ def a_context(store: Store, clock: HandClock, holder: str = "here", **fields: An
         "luns": none,
         "transport": none,
         "tree": Tree(nowhere),
+        "scratch": nowhere / "unpacked",
         "emit": lambda event: None,
     }
     return Context(store=store, clock=clock, holder=holder, **standard | fields)

@@ -55,6 +55,7 @@ class Workshop:
             luns=lambda: self.luns,
             transport=lambda: self.transport,
             tree=self.tree,
+            scratch=self.folder / "unpacked",
             emit=self.events.append,
         )
 

@@ -137,6 +137,7 @@ class World:
             luns=lambda: self.luns,
             transport=lambda: self.transport,
             tree=self.tree,
+            scratch=self.folder / "unpacked",
             emit=self.events.append,
         )
 

@@ -12,7 +12,7 @@ import pytest
 
 from bootd.darkstore import source
 from bootd.darkstore.errors import BadImage, DarkStoreAway
-from bootd.darkstore.source import Damaged, NotForLun, open_folder, open_source
+from bootd.darkstore.source import Damaged, NotForLun, Unpacked, open_folder, open_source
 from bootd.darkstore.tree import Tree
 from bootd.model import DiskImage, ImageKind, ImagePart
 from tests.helpers.bookings import a_disk_image
@@ -141,12 +141,23 @@ def test_what_the_file_server_says_is_kept_beside_the_error(
     assert isinstance(stream.failure, kind)
 
 
-@pytest.mark.parametrize(
-    ("kind", "way"), [(ImageKind.QCOW2, "qemu-img convert"), (ImageKind.CLONEZILLA, "ocs-sr")]
-)
-def test_image_that_no_lun_takes_is_refused_with_the_way_out(tree: Tree, kind: ImageKind, way: str) -> None:
-    with pytest.raises(NotForLun, match=f"{way}.*bootd images add mesh/debian"):
+@pytest.mark.parametrize("kind", [ImageKind.QCOW2, ImageKind.CLONEZILLA])
+def test_image_that_is_no_raw_disk_is_no_stream_for_a_lun_before_it_is_unpacked(
+    tree: Tree, kind: ImageKind
+) -> None:
+    with pytest.raises(NotForLun, match="was not unpacked"):
         open_source(tree, put(tree, {"disk": b"x"}, kind))
+
+
+def test_unpacked_disk_is_read_and_never_to_its_end_where_it_changed(tree: Tree, tmp_path: Path) -> None:
+    image = put(tree, {"disk": b"x"}, ImageKind.QCOW2)
+    path = tmp_path / "disk.raw"
+    path.write_bytes(DISK)
+    stream = open_source(tree, image, Unpacked(path, len(DISK), hashlib.sha256(DISK).hexdigest()))
+    assert read(stream) == DISK
+    path.write_bytes(b"!" + DISK[1:])
+    with pytest.raises(Damaged, match=r"disk.raw changed"):
+        read(stream)
 
 
 def test_raw_image_with_two_disks_and_no_word_which_is_refused(tree: Tree) -> None:

@@ -115,13 +115,24 @@ def test_node_without_a_role_or_without_a_pair_is_refused_with_the_way_out(store
     )
 
 
-def test_lun_takes_raw_images_that_fit_and_no_others(store: Store) -> None:
+def test_lun_takes_disks_that_fit_however_they_are_kept(store: Store) -> None:
     big = ImagePart("disk.raw", 2 << 30, "a" * 64)
-    keep(store, a_disk_image("packed", kind=ImageKind.QCOW2), a_disk_image("big", parts=(big,)))
-    [packed] = planned(store, 1, 2, ("node1",), ImageRef("mesh", "packed", 1)).reasons
-    assert "mesh/packed@1 is a qcow2 image and LUNs take raw ones: convert it" in packed
-    [too_big] = planned(store, 1, 2, ("node1",), ImageRef("mesh", "big", 1)).reasons
-    assert too_big == "node1: mesh/big@1 has 2.1 GB, the LUNs of rack 1.1 GB"
+    keep(
+        store,
+        a_disk_image("packed", kind=ImageKind.QCOW2, description={"virtual_size": 1 << 30}),
+        a_disk_image("big", parts=(big,)),
+        a_disk_image("unpacks", kind=ImageKind.QCOW2, description={"virtual_size": 2 << 30}),
+        a_disk_image("parts", kind=ImageKind.CLONEZILLA, description={"whole": False, "disks": []}),
+    )
+
+    def reasons(name: str) -> tuple[str, ...]:
+        return tuple(planned(store, 1, 2, ("node1",), ImageRef("mesh", name, 1)).reasons)
+
+    assert reasons("packed") == ()
+    assert reasons("big") == ("node1: the disk of mesh/big@1 has 2.1 GB, the LUNs of rack 1.1 GB",)
+    assert reasons("unpacks") == ("node1: the disk of mesh/unpacks@1 has 2.1 GB, the LUNs of rack 1.1 GB",)
+    [parts] = reasons("parts")
+    assert parts.startswith("node1: mesh/parts@1 ")
 
 
 # -- slots --------------------------------------------------------------------------------------

@@ -200,7 +200,7 @@ def failed(shop: LunShop, job: Job) -> str:
 
 def test_image_larger_than_the_lun_is_refused_before_anything_is_written(shop: LunShop) -> None:
     why = failed(shop, shop.book(shop.add_image(bytes(SIZE) + OTHER)))
-    assert why == "mesh/debian@2 has 4,198,400 octets, the LUNs of rack 4,194,304: nothing was written"
+    assert why == "mesh/debian@2 is a disk of 4,198,400 octets, the LUN has 4,194,304: nothing was written"
     assert shop.volumes() == set()
 
 
@@ -254,8 +254,8 @@ def test_image_that_may_not_be_used_is_refused(shop: LunShop, state: str) -> Non
 
 
 def test_image_of_a_kind_that_no_lun_takes_is_refused_with_the_way_out(shop: LunShop) -> None:
-    shop.keep(replace(shop.image, kind=ImageKind.QCOW2))
-    assert "qemu-img convert" in failed(shop, shop.book())
+    shop.keep(replace(shop.image, kind=ImageKind.CLONEZILLA))
+    assert "bootd images add mesh/debian makes it the next version" in failed(shop, shop.book())
 
 
 def test_site_without_a_backend_fails_the_job_and_touches_no_record(shop: LunShop) -> None:
