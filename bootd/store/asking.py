@@ -26,7 +26,7 @@ class Asking:
     def _all(self, kind: Kind[R], order: str, where: str = "", values: Sequence[Any] = ()) -> list[R]:
         columns = ", ".join(kind.columns)
         found = self._ask(f"SELECT {columns} FROM {kind.table} {where} ORDER BY {order}", values)
-        return [kind.from_row(kind.decode(row)) for row in found]
+        return [kind.from_row(row) for row in kind.decode_all(found)]
 
     def _one(self, kind: Kind[R], key: str | int) -> R | None:
         found = self._all(kind, kind.key, f"WHERE {kind.key} = ?", (key,))
