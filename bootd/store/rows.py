@@ -41,7 +41,7 @@ class Kind(Generic[R]):
         return [as_text(row[c]) if c in self.json else row[c] for c in self.columns]
 
     def decode_all(self, found: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-        """Return rows that were asked for in the order of the columns; the JSON of each column in one call."""
+        """Return rows asked for in the order of the columns; the JSON of each column in one call."""
         if not found:
             return []
         columns: list[Sequence[Any]] = list(zip(*found, strict=True))

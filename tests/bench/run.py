@@ -10,12 +10,13 @@ from pathlib import Path
 
 from bootd.lab import needs
 from bootd.lab.errors import LabError
-from tests.bench import answers, boot, change, lun, memory, start
+from tests.bench import answers, boot, change, lifecycle, lun, memory, start
 from tests.bench.figures import Figure, as_json, table
 
 Part = Callable[[int, Path], Iterator[Figure]]
 PARTS: dict[str, Part] = {
     "start": start.measure,
+    "lifecycle": lifecycle.measure,
     "change": change.measure,
     "memory": memory.measure,
     "lun": lun.measure,
