@@ -1,0 +1,201 @@
+"""Clones that no node may still use: found on the LUN backend and in the records, deleted once nobody is on them.
+
+Only clones of sides of pairs, by name and by parent, are ever touched. What a machine is logged in to
+is left for the next time, and named: sessions end, or a person ends them. A clone that no record knows
+of is left to a person too: with another database configured by mistake, every clone would be one.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bootd.drivers.errors import DriverError
+from bootd.drivers.lun import LunBackend, LunBusy, Session, Volume, volume_name
+from bootd.model import Deployment, LunClone, LunPair
+from bootd.services import luns
+from bootd.services.jobs import OPEN
+from bootd.store import Reads, Store
+
+_CLONE = re.compile(r"(?P<group>[^.]+)\.(?P<side>[ab])\.(?P<node>[^.]+)\.(?P<deployment>[1-9][0-9]*)\Z")
+_DIGESTED = re.compile(r".+-[0-9a-f]{12}\Z")  # see `volume_name`
+UNKNOWN = "no record knows it: bootd luns gc deletes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A volume that could go, and why it did not."""
+
+    volume: str
+    why: str
+    sessions: tuple[Session, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What went, or would go, and what stays for now."""
+
+    removed: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
+
+
+def sweep(
+    store: Store,
+    backend: LunBackend,
+    actor: str,
+    *,
+    groups: Iterable[str] | None = None,
+    unknown: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Swept:
+    """Delete the clones that nobody needs: of *groups*, or all; of *unknown* ones those too.
+
+    With *force* sessions on them are ended. Raises `DriverError` where the backend does not
+    say what it has; what cannot be deleted is told and keeps no other from going.
+    """
+    volumes = backend.volumes()  # first: whatever is made from now on is not looked at
+    garbage = list(_garbage(store, volumes, None if groups is None else set(groups)))
+    removed: list[str] = []
+    left = [Left(name, UNKNOWN) for name, is_known in garbage if not is_known and not unknown]
+    taken = [name for name, is_known in garbage if is_known or unknown]
+    busy = _sessions(backend, taken) if dry_run else {}
+    needs = _Needs(store)
+    for name in taken:
+        if needs.has(name):  # a person had its job tried again just now
+            continue
+        why = _in_use(name, busy, force) if dry_run else _delete(backend, name, force)
+        if why is None:
+            removed.append(name)
+        else:
+            left.append(why)
+    if not dry_run:
+        _forget(store, actor, removed, {volume.name for volume in volumes})
+    return Swept(tuple(removed), tuple(left))
+
+
+def needed(reads: Reads) -> set[str]:
+    """Return the volumes that pairs, and deployments that are not over yet, count on."""
+    volumes = {side.volume for pair in reads.every(LunPair) for side in pair.sides}
+    for deployment in _living(reads):
+        for side in range(len(luns.SIDES)):
+            volumes.update(luns.clone_volume(deployment, side, node) for node in deployment.nodes)
+    return volumes
+
+
+class _Needs:
+    """What is needed, looked up again whenever somebody wrote."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads, self._generation = reads, -1
+        self._volumes: set[str] = set()
+
+    def has(self, volume: str) -> bool:
+        generation = self._reads.generation()
+        if generation != self._generation:
+            self._generation, self._volumes = generation, needed(self._reads)
+        return volume in self._volumes
+
+
+def _living(reads: Reads) -> Iterator[Deployment]:
+    """Yield the deployments to LUNs that are under way, or that a job is still at."""
+    yield from (each for each in reads.deployments_in(("sched", *luns.NEEDING)) if each.group is not None)
+    numbers = {job.reservation for job in reads.jobs(states=OPEN, limit=100_000) if job.reservation}
+    for deployment in reads.deployments_for(numbers):
+        if deployment.group is not None:
+            yield deployment
+
+
+def _garbage(reads: Reads, volumes: Sequence[Volume], groups: set[str] | None) -> Iterator[tuple[str, bool]]:
+    """Yield the clones that nobody needs, and whether a record knows them."""
+    keep, pairs = needed(reads), reads.every(LunPair)
+    recorded = {clone.volume: clone.group for pair in pairs for clone in reads.clones(pair.group)}
+    group_of_side = {side.volume: pair.group for pair in pairs for side in pair.sides}
+    digested: dict[str, set[str]] = {}
+    for volume in volumes:
+        name = volume.name
+        if name in keep or volume.parent is None:
+            continue
+        group, is_known = recorded.get(name), True
+        if group is None and (found := _CLONE.match(name)) and _is_side(found, volume.parent):
+            group = found["group"]
+            is_known = _is_of(reads.find(Deployment, int(found["deployment"])), name)
+        elif group is None and _DIGESTED.match(name) and (parent := group_of_side.get(volume.parent)):
+            if parent not in digested:
+                digested[parent] = _ever_made(reads, parent)
+            group = parent if name in digested[parent] else None
+        if group is not None and (groups is None or group in groups):
+            yield name, is_known
+
+
+def _is_side(found: re.Match[str], parent: str) -> bool:
+    return parent == volume_name(found["group"], found["side"])
+
+
+def _is_of(deployment: Deployment | None, volume: str) -> bool:
+    if deployment is None or deployment.group is None:
+        return False
+    sides = range(len(luns.SIDES))
+    return volume in {
+        luns.clone_volume(deployment, side, node) for side in sides for node in deployment.nodes
+    }
+
+
+def _ever_made(reads: Reads, group: str) -> set[str]:
+    """Return the names of all clones that were ever made of a pair: those with a digest tell nothing else."""
+    return {
+        luns.clone_volume(deployment, side, node)
+        for deployment in reads.every(Deployment)
+        if deployment.group == group
+        for side in range(len(luns.SIDES))
+        for node in deployment.nodes
+    }
+
+
+# -- deleting -------------------------------------------------------------------------------
+
+
+def _delete(backend: LunBackend, name: str, force: bool) -> Left | None:
+    """Have it gone; return why it is not."""
+    try:
+        backend.unexport(name, force=force)
+        backend.delete(name)
+    except LunBusy as error:
+        return _busy(name, error.sessions)
+    except DriverError as error:
+        return Left(name, str(error))
+    return None
+
+
+def _sessions(backend: LunBackend, names: Sequence[str]) -> dict[str, list[Session]]:
+    found: dict[str, list[Session]] = {name: [] for name in names}
+    for session in backend.sessions() if names else ():
+        if session.volume in found:
+            found[session.volume].append(session)
+    return found
+
+
+def _in_use(name: str, busy: dict[str, list[Session]], force: bool) -> Left | None:
+    return _busy(name, busy[name]) if busy.get(name) and not force else None
+
+
+def _busy(name: str, sessions: Sequence[Session]) -> Left:
+    who = ", ".join(sorted({session_text(session) for session in sessions}))
+    return Left(name, f"in use by {who}: bootd luns gc --force ends that", tuple(sessions))
+
+
+def session_text(session: Session) -> str:
+    return f"{session.initiator} ({session.address})" if session.address else session.initiator
+
+
+def _forget(store: Store, actor: str, removed: Sequence[str], there: set[str]) -> None:
+    """Drop the records of what went, now or before."""
+    keep = needed(store)
+    gone = [
+        clone.volume
+        for clone in store.every(LunClone)
+        if clone.volume in removed or (clone.volume not in there and clone.volume not in keep)
+    ]
+    if gone:
+        with store.transaction(actor, "luns gc") as change:
+            keep = needed(change)
+            luns.drop_clones(change, [volume for volume in gone if volume in removed or volume not in keep])
