@@ -1,4 +1,4 @@
-"""Clones that no node may still use: found on the LUN backend and in the records, deleted once nobody is on them.
+"""Clones that no node may still use: found on the LUN backend, deleted once nobody is logged in to them.
 
 Only clones of sides of pairs, by name and by parent, are ever touched. What a machine is logged in to
 is left for the next time, and named: sessions end, or a person ends them. A clone that no record knows
@@ -77,8 +77,7 @@ def needed(reads: Reads) -> set[str]:
     """Return the volumes that pairs, and deployments that are not over yet, count on."""
     volumes = {side.volume for pair in reads.every(LunPair) for side in pair.sides}
     for deployment in _living(reads):
-        for side in range(len(luns.SIDES)):
-            volumes.update(luns.clone_volume(deployment, side, node) for node in deployment.nodes)
+        volumes.update(_names(deployment))
     return volumes
 
 
@@ -134,21 +133,19 @@ def _is_side(found: re.Match[str], parent: str) -> bool:
 def _is_of(deployment: Deployment | None, volume: str) -> bool:
     if deployment is None or deployment.group is None:
         return False
-    sides = range(len(luns.SIDES))
-    return volume in {
-        luns.clone_volume(deployment, side, node) for side in sides for node in deployment.nodes
-    }
+    return volume in _names(deployment)
 
 
 def _ever_made(reads: Reads, group: str) -> set[str]:
     """Return the names of all clones that were ever made of a pair: those with a digest tell nothing else."""
-    return {
-        luns.clone_volume(deployment, side, node)
-        for deployment in reads.every(Deployment)
-        if deployment.group == group
-        for side in range(len(luns.SIDES))
-        for node in deployment.nodes
-    }
+    found = [deployment for deployment in reads.every(Deployment) if deployment.group == group]
+    return {name for deployment in found for name in _names(deployment)}
+
+
+def _names(deployment: Deployment) -> Iterator[str]:
+    """Yield the clones that a deployment has, or may have had."""
+    for side in range(len(luns.SIDES)):
+        yield from (luns.clone_volume(deployment, side, node) for node in deployment.nodes)
 
 
 # -- deleting -------------------------------------------------------------------------------
