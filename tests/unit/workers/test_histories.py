@@ -1,5 +1,6 @@
 """Random histories of a testbed: whatever people and machines do, what must hold holds, and all ends."""
 
+import os
 import tempfile
 from contextlib import suppress
 from datetime import timedelta
@@ -132,5 +133,8 @@ class Histories(RuleBasedStateMachine):
             deed(data.draw(st.sampled_from(found)))
 
 
-Histories.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+# EXPLORE=1: a thousand new ones, some six minutes
+Histories.TestCase.settings = settings(
+    max_examples=1000 if os.environ.get("EXPLORE") else 40, stateful_step_count=25
+)
 TestHistories = Histories.TestCase
