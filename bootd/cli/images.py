@@ -10,6 +10,7 @@ import click
 
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
+from bootd.cli.images_build import build
 from bootd.cli.images_history import history
 from bootd.cli.tables import print_table
 from bootd.clock import utc_now
@@ -285,4 +286,5 @@ def retire(site: Site, ref: str) -> None:
     click.echo(f"image {image.ref} is retired; its files stay in {site.config.dark_store / image.folder}")
 
 
+images.add_command(build)
 images.add_command(history)

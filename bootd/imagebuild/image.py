@@ -28,6 +28,8 @@ _EMPTY_FOLDERS = (
     "var",
 )
 
+_MOST_LINKS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
@@ -52,22 +54,62 @@ def build(
     Raises `BadRecipe` or `BuildFailed`.
     """
     recipe = recipes.load(recipe_dir)
-    packages = Packages(cache / "packages", progress, run)
-    kernel = Kernel(packages.unpacked(packages.behind(recipe.kernel_package, PACKAGE)))
-    busybox = _busybox(packages.unpacked(recipe.busybox_package))
-    modules = kernel.modules(recipe.modules)
-    progress(f"packing {recipe.name}: kernel {kernel.version}, {len(modules)} modules")
-    initrd = cpio.compress(cpio.pack(contents(recipe, busybox, modules)))
+    if recipe.root_mb is not None:
+        way_out = f"bootd images build PROJECT/IMAGE --recipe {recipe.name}"
+        raise BuildFailed(f"{recipe.name} is the recipe of a disk", way_out)
+    parts = gather(recipe, Packages(cache / "packages", progress, run), progress)
     folder = output or cache / "images" / recipe.name
     return BuiltImage(
-        kernel=_store(folder / "vmlinuz", kernel.image.read_bytes()),
-        initrds=(_store(folder / "initrd.gz", initrd),),
+        kernel=_store(folder / "vmlinuz", parts.kernel),
+        initrds=(_store(folder / "initrd.gz", parts.initrd),),
         cmdline=recipe.cmdline,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every image is made of."""
+
+    kernel: bytes
+    initrd: bytes
+    busybox: bytes
+
+
+def gather(recipe: Recipe, packages: Packages, progress: Callable[[str], None]) -> Parts:
+    """Fetch the packages of *recipe* and pack its initramfs."""
+    kernel = Kernel(packages.unpacked(packages.behind(recipe.kernel_package, PACKAGE)))
+    busybox = _busybox(packages.unpacked(recipe.busybox_package))
+    programs = [
+        _program(packages.unpacked(package), file)
+        for package, files in recipe.programs.items()
+        for file in files
+    ]
+    modules = kernel.modules(recipe.modules)
+    progress(f"packing {recipe.name}: kernel {kernel.version}, {len(modules)} modules")
+    initrd = cpio.compress(cpio.pack([*contents(recipe, busybox, modules), *programs]))
+    return Parts(kernel.image.read_bytes(), initrd, busybox)
+
+
+def _program(tree: Path, file: str) -> cpio.Entry:
+    """Return *file* of an unpacked package as a plain file, executable; a link is followed."""
+    path = _followed(tree, tree / file)
+    if not path.is_file():
+        raise BuildFailed(f"{tree.name} holds no file {file}", "mend [programs] in recipe.toml")
+    return cpio.regular(file, path.read_bytes(), executable=True)
+
+
+def _followed(tree: Path, path: Path) -> Path:
+    """Return what a link of the package means where the package is unpacked in *tree*, not at /."""
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            break
+        target = path.readlink()
+        path = tree / target.relative_to("/") if target.is_absolute() else path.parent / target
+    return path
+
+
 def contents(recipe: Recipe, busybox: bytes, modules: list[Module]) -> Iterator[cpio.Entry]:
-    """Return everything that is in the initramfs of *recipe*."""
+    """Return what is in the initramfs of *recipe*, but for its programs."""
     yield from map(cpio.directory, _EMPTY_FOLDERS)
     # without it the kernel has no console to give to init, and the first messages are lost
     yield cpio.character_device("dev/console", 5, 1)

@@ -89,6 +89,15 @@ def _project(reads: Reads, name: str) -> Project:
 # -- adding ---------------------------------------------------------------------------------
 
 
+def check_new(reads: Reads, text: str) -> ImageRef:
+    """Return what *text* names, if an image may be added as its next version; raises as `add` does."""
+    ref = parse_image_ref(text)
+    if ref.version is not None:
+        raise BadValue("image", text, "PROJECT/NAME: the version is counted by bootd")
+    _project(reads, ref.project)
+    return ref
+
+
 def add(
     store: Store, actor: str, tree: Tree, text: str, path: Path, *, clock: Clock, progress: Progress = _silent
 ) -> DiskImage:
@@ -97,10 +106,7 @@ def add(
     Until the last step nothing of it can be seen. Raises `BadImage` with all that is wrong
     with it, `Refused` where the dark store is full or away from here, `NotFound` for the project.
     """
-    ref = parse_image_ref(text)
-    if ref.version is not None:
-        raise BadValue("image", text, "PROJECT/NAME: the version is counted by bootd")
-    _project(store, ref.project)
+    ref = check_new(store, text)
     found = _named(inspect(path.resolve(), str(path)), path)
     _check_root(store, tree)
     check_room(tree.root, found.sizes)

@@ -1,7 +1,7 @@
 """A recipe becomes an image, the same bytes every time; what is missing is named with the way out."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from bootd.imagebuild.image import contents
 from bootd.imagebuild.kernel import PACKAGE, Kernel
 from bootd.resources import share
 from netboot.arch import Firmware
+from tests.helpers.apt import METAPACKAGE, REAL, FakeApt, a_kernel_tree
 
 RECIPE = """\
 [image]
@@ -24,8 +25,6 @@ busybox = "busybox-static"
 [kernel]
 modules = ["virtio-net"]
 """
-METAPACKAGE = "linux-image-cloud-amd64"
-REAL = "linux-image-6.1.0-1-cloud-amd64"
 
 
 def a_recipe(tmp_path: Path, text: str = RECIPE) -> Path:
@@ -35,59 +34,6 @@ def a_recipe(tmp_path: Path, text: str = RECIPE) -> Path:
     (folder / "init").write_text("#!/bin/sh\n")
     (folder / "files/etc/motd").write_text("hello\n")
     return folder
-
-
-def a_module(*, depends: str = "") -> bytes:
-    return b"\x7fELF...\0license=GPL\0depends=" + depends.encode() + b"\0retpoline=Y\0"
-
-
-def a_kernel_tree(tree: Path) -> Path:
-    modules = tree / "lib/modules/6.1.0-1-cloud-amd64"
-    (modules / "kernel/drivers").mkdir(parents=True)
-    (tree / "boot").mkdir()
-    (tree / "boot/vmlinuz-6.1.0-1-cloud-amd64").write_bytes(b"kernel")
-    drivers = {
-        "virtio_net": "net_failover,virtio_ring,virtio",
-        "net_failover": "failover",
-        "failover": "",
-        "virtio_ring": "virtio",
-        "virtio": "",
-        "half": "not_there",
-        "ping": "pong",
-        "pong": "ping",
-    }
-    for name, depends in drivers.items():
-        (modules / f"kernel/drivers/{name}.ko").write_bytes(a_module(depends=depends))
-    (modules / "modules.builtin").write_text("kernel/net/packet/af_packet.ko\n")
-    return tree
-
-
-class FakeApt:
-    """Answers as apt and dpkg-deb do; *down* makes every question fail, as without network."""
-
-    def __init__(self) -> None:
-        self.down = False
-        self.downloads: list[str] = []
-
-    def __call__(self, argv: Sequence[str], cwd: Path) -> str:
-        if self.down:
-            raise BuildFailed("apt is down", "wait")
-        match list(argv):
-            case ["apt-cache", "depends", _]:
-                return f"{METAPACKAGE}\n  Depends: {REAL}\n"
-            case ["apt-cache", "policy", name]:
-                return f"{name}:\n  Installed: (none)\n  Candidate: 1:2.0-1\n"
-            case ["apt-get", *_, wanted]:
-                self.downloads.append(wanted)
-                (cwd / "got.deb").write_text(wanted)
-            case ["dpkg-deb", "-x", _, tree] if "busybox" in self.downloads[-1]:
-                (Path(tree) / "bin").mkdir()
-                (Path(tree) / "bin/busybox").write_bytes(b"\x7fELF static")
-            case ["dpkg-deb", "-x", _, tree]:
-                a_kernel_tree(Path(tree))
-            case other:
-                raise AssertionError(other)
-        return ""
 
 
 @pytest.fixture
@@ -183,9 +129,21 @@ def test_every_mistake_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
         assert part in text
 
 
+def test_every_mistake_of_a_disks_tables_is_told_at_once(tmp_path: Path) -> None:
+    text = RECIPE + '[programs]\nopen-iscsi = "sbin/iscsistart"\n[disk]\nroot_mb = 4\nsize = 3\n'
+    with pytest.raises(BadRecipe) as caught:
+        recipe.load(a_recipe(tmp_path, text))
+    for part in (
+        "programs.open-iscsi: expected a list",
+        "disk.root_mb: expected MiB from 8",
+        "disk.size: no such",
+    ):
+        assert part in str(caught.value)
+
+
 def test_the_shipped_recipes_are_good() -> None:
     found = [recipe.load(path.parent) for path in sorted(share("images").glob("*/recipe.toml"))]
-    assert [r.name for r in found] == ["hello"]
+    assert [r.name for r in found] == ["hello", "rootdisk"]
     assert all(r.description for r in found)
 
 
