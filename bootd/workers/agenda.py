@@ -84,7 +84,7 @@ class Agenda:
     ) -> None:
         self._reads, self._now = reads, now
         self._sizes = {} if sizes is None else sizes
-        self._pace = Pace(settings.rate, settings.window, settings.window_pause_s)
+        self._pace = Pace(settings.rate, settings.window, settings.window_pause_s, settings.stage_ahead_s)
         self._booked = reads.reservations_in(("booked",), starts_before=now + HORIZON)
         self._active = reads.reservations_in(("active",))
         self._live = {each.id: each for each in (*self._booked, *self._active)}

@@ -87,6 +87,7 @@ ROWS: tuple[tuple[str, Any, Check, str], ...] = (
         "where machines find LUNs; empty: all that the target listens on",
     ),
     ("luns.control_port", 0, _whole(0, 32767, "a number"), "which tgtd of this machine: its --control-port"),
+    ("luns.stage_ahead", 0, _whole(0, 1440, "minutes"), "minutes before a start to stage at the latest"),
     ("luns.iqn", "iqn.2026-01.net.bootd", _iqn, "what the iSCSI names of the nodes begin with"),
     ("imaging.transport", "", _driver("bootd.drivers.transport"), "what sends images; empty: nothing does"),
     ("imaging.memory_image", "imager", _memory_image, "the memory image that writes slots"),
@@ -106,5 +107,6 @@ def settings(value_of: Callable[[str], Any]) -> Settings:
         window_pause_s=float(value_of("calendar.window_pause")),
         up_s=float(value_of("calendar.up_timeout")),
         join_s=float(value_of("imaging.join_timeout")),
+        stage_ahead_s=value_of("luns.stage_ahead") * 60.0,
         base_iqn=value_of("luns.iqn"),
     )

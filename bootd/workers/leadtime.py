@@ -42,6 +42,7 @@ class Pace:
     rate: int = 100_000_000  # bit/s of a session
     window: int = 8  # machines switched together
     window_pause_s: float = 10.0
+    stage_ahead_s: float = 0.0  # a LUN is staged so long before at the least: that disturbs nobody
 
 
 def guess_s(kind: JobKind, octets: int, nodes: int, pace: Pace) -> float:
@@ -59,7 +60,8 @@ def lead_time(
     pace = pace or Pace()
     ratios = _ratios(kind, past, pace)
     factor = _MARGIN * _slow(ratios) if ratios else _UNKNOWN_MARGIN
-    seconds = max(_FLOOR_S[kind], factor * guess_s(kind, octets, nodes, pace))
+    wished_s = pace.stage_ahead_s if kind is JobKind.STAGE_LUN else 0.0
+    seconds = max(_FLOOR_S[kind], wished_s, factor * guess_s(kind, octets, nodes, pace))
     return timedelta(seconds=math.ceil(min(seconds, LONGEST.total_seconds())))
 
 

@@ -16,4 +16,5 @@ class Settings:
     hands: int = 8  # machines of a window that are switched at the same moment, each by a thread
     up_s: float = 300.0  # a machine that has not said that it runs by then did not come up
     join_s: float = 180.0  # a machine that has not joined its session by then is left out
+    stage_ahead_s: float = 0.0  # a LUN's image is on its way so long before the start, if not longer
     base_iqn: str = "iqn.2026-01.net.bootd"  # what initiator names begin with

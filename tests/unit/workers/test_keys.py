@@ -29,6 +29,7 @@ window_pause = 30
 up_timeout = 600
 [luns]
 backend = "fake"
+stage_ahead = 90
 iqn = "iqn.2026-01.org.example"
 [imaging]
 transport = "fake"
@@ -45,6 +46,7 @@ join_timeout = 60
         window_pause_s=30.0,
         up_s=600.0,
         join_s=60.0,
+        stage_ahead_s=5400.0,
         base_iqn="iqn.2026-01.org.example",
     )
 

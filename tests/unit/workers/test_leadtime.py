@@ -81,6 +81,13 @@ def test_nothing_begins_more_than_a_day_ahead() -> None:
     assert lead_time(WRITE, 10**15, 10_000) == LONGEST
 
 
+def test_a_site_may_have_luns_staged_earlier_and_slots_not() -> None:
+    eager = Pace(stage_ahead_s=7200.0)
+    assert minutes(lead_time(STAGE, 4096, 1, pace=eager)) == 120
+    assert lead_time(STAGE, 10**12, 4, pace=eager) == lead_time(STAGE, 10**12, 4)  # longer anyway
+    assert lead_time(WRITE, 4096, 1, pace=eager) == lead_time(WRITE, 4096, 1)
+
+
 @given(octets, nodes, st.lists(past_jobs, max_size=30))
 def test_whatever_the_past_the_lead_time_is_between_its_floor_and_a_day(
     size: int, count: int, past: list[Past]
