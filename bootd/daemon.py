@@ -47,7 +47,7 @@ from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.tftp import Asker, TftpListener
 from bootd.model import Override
-from bootd.outfit import Outfit, chap_of
+from bootd.outfit import Outfit, chap_of, make_way
 from bootd.ports import Sockets, bind, hold
 from bootd.services.calendarfeed import CalendarFeeds
 from bootd.services.evidence import Evidence
@@ -60,6 +60,7 @@ from bootd.telemetry import Problems, Telemetry
 from bootd.upkeep import HELPER, Upkeep, roots
 from bootd.workers.calendar import Calendar
 from bootd.workers.handlers import HANDLERS
+from bootd.workers.lunduty import LunDuty
 from netboot.dhcp.delivery import dotted
 from netboot.request import BootRequest, Stage
 
@@ -139,6 +140,7 @@ class Daemon:
             self._chap = chap_of(store)
         sockets = self._bind(stack)
         self._admin_token = self._token() if sockets.admin else None  # a file that root alone may read
+        self._way_to_tgtd = make_way(config, self._user(), stack)  # as root, for when we are not
         self._drop_privileges()
         secret = read_or_make_secret(data / "secret")
         self._attempts, self._tokens = Attempts(secret), Tokens(secret)
@@ -175,16 +177,23 @@ class Daemon:
         stack.push_async_callback(tftp.aclose)
         return sockets
 
+    def _user(self) -> str:
+        """Return whom to become, "" where we stay who we are."""
+        user: str = self._config["server.user"]
+        return user if user and privileges.is_root() and privileges.known(user) else ""
+
     def _drop_privileges(self) -> None:
-        user, data = self._config["server.user"], self._config.data_dir
-        if not user or not privileges.is_root():
-            return
-        if not privileges.known(user):
-            self._emit(PrivilegesKept(user=user))
+        user, data = self._user(), self._config.data_dir
+        if not user:
+            if self._config["server.user"] and privileges.is_root():
+                self._emit(PrivilegesKept(user=self._config["server.user"]))
             return
         database = self._config.database
         elsewhere = [] if database.parent == data else [*database.parent.glob(f"{database.name}*")]
-        privileges.drop(user, [data, *data.iterdir(), *elsewhere])
+        # what commands made as root before we first ran: volumes of LUNs, and images where they are here
+        whole = [data / "drivers", *([dark] if (dark := self._config.dark_store).parent == data else [])]
+        inside = [path for folder in whole for path in privileges.below(folder)]
+        privileges.drop(user, [data, *data.iterdir(), *inside, *elsewhere])
         self._emit(PrivilegesDropped(user=user))
 
     def _open_store(self) -> Store:
@@ -248,8 +257,13 @@ class Daemon:
             with suppress(RuntimeError):  # a step that took long may outlive the loop
                 loop.call_soon_threadsafe(call, *words)
 
-        outfit = Outfit(self._config, partial(on_loop, self._emit), committed=self._look_again)
-        calendar = Calendar(self._open_store, outfit, HANDLERS, trouble=partial(on_loop, self._trouble))
+        emit, trouble = partial(on_loop, self._emit), partial(on_loop, self._trouble)
+        outfit = Outfit(self._config, emit, committed=self._look_again, way_to_tgtd=self._way_to_tgtd)
+        if self._config["luns.backend"]:
+            duty = LunDuty(self._open_store, outfit.luns, trouble=trouble, emit=emit)
+            duty.start()
+            stack.push_async_callback(asyncio.to_thread, duty.stop)
+        calendar = Calendar(self._open_store, outfit, HANDLERS, trouble=trouble)
         self._wake_calendar = calendar.wake
         calendar.start()
         stack.push_async_callback(asyncio.to_thread, calendar.stop)

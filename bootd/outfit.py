@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 from bootd.boot.places import Chap
 from bootd.clock import Clock, utc_now
 from bootd.config import Config
 from bootd.darkstore.tree import Tree
-from bootd.drivers.lun import LunBackend, Options, Way, direct, open_backend
+from bootd.drivers.lun import Broker, LunBackend, Options, Way, direct, open_backend
+from bootd.drivers.lun.tgtd import socket_path
 from bootd.drivers.power import Powers
 from bootd.drivers.tools import Tools
 from bootd.drivers.transport import Transport, open_transport
@@ -34,6 +37,23 @@ def chap_of(store: Store) -> Callable[[LunClone], Chap]:
         return Chap(derived.user, derived.secret)
 
     return chap
+
+
+def make_way(config: Config, user: str, stack: ExitStack | AsyncExitStack) -> Way:
+    """Return how tgtd is reached once we are *user*; "": we stay who we are.
+
+    Where it takes a broker, that is started now, and ended with *stack*.
+    """
+    if config["luns.backend"] != "tgt" or not config["calendar.enabled"] or not user:
+        return direct
+    broker = Broker(socket_path(config["luns.control_port"]), luns_folder(config), user)
+    stack.callback(broker.close)
+    return broker
+
+
+def luns_folder(config: Config) -> Path:
+    """Return where the volumes are that lie on this machine."""
+    return config.data_dir / "drivers" / "luns"
 
 
 class Outfit:

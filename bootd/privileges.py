@@ -3,7 +3,7 @@
 import encodings
 import os
 import pwd
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +37,14 @@ def known(user: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Yield *folder* and everything in it, if it is there; links are named and not followed."""
+    if folder.is_dir() and not folder.is_symlink():
+        yield folder
+        for root, folders, files in os.walk(folder):
+            yield from (Path(root) / name for name in (*folders, *files))
 
 
 def drop(user: str, owned: Iterable[Path], *, program: Sequence[str] = PROGRAM) -> None:

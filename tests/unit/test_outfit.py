@@ -1,15 +1,18 @@
 """What workers are given: drivers as the configuration names them, each made once."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from bootd import config
 from bootd.boot.places import Chap
+from bootd.drivers.lun import Broker, direct
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.transport.fake import FakeTransport
 from bootd.events import Event
-from bootd.outfit import Outfit, chap_of
+from bootd.outfit import Outfit, chap_of, make_way
 from bootd.workers.work import GivenUp
 from tests.helpers.deeds import a_clone
 from tests.helpers.site import memory_store
@@ -47,6 +50,40 @@ def test_settings_and_dark_store_are_the_configured_ones(tmp_path: Path) -> None
     context = outfit(tmp_path, FAKES + mounted)(memory_store(), "here")
     assert context.settings.imager == "writer"
     assert (context.tree.root, context.tree.must_be_mount) == (Path("/mnt/dark"), True)
+
+
+def test_what_the_site_says_of_its_target_reaches_the_driver(tmp_path: Path) -> None:
+    text = '[luns]\nbackend = "tgt"\nportals = ["10.0.0.2:3260", "10.1.0.2:3260"]\ncontrol_port = 7\n'
+    luns = outfit(tmp_path, text).luns()
+    assert isinstance(luns, TgtLuns)
+    assert luns._addresses() == ("10.0.0.2:3260", "10.1.0.2:3260")
+    assert luns._tgtd._path.endswith(".7")
+    assert luns._tgtd._way is direct
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        pytest.param('[luns]\nbackend = "tgt"\n', "", id="who stays root"),
+        pytest.param('[luns]\nbackend = "fake"\n', "nobody", id="no tgtd"),
+        pytest.param('[luns]\nbackend = "tgt"\n[calendar]\nenabled = false\n', "nobody", id="no calendar"),
+    ],
+)
+def test_broker_is_started_for_nobody_but_an_ordinary_user_with_tgtd(
+    tmp_path: Path, text: str, user: str
+) -> None:
+    with ExitStack() as stack:
+        made = config.parse(f'[server]\ndata_dir = "{tmp_path}"\n{text}', None)
+        assert make_way(made, user, stack) is direct
+
+
+def test_broker_ends_with_the_stack(tmp_path: Path) -> None:
+    made = config.parse(f'[server]\ndata_dir = "{tmp_path}"\n[luns]\nbackend = "tgt"\n', None)
+    with ExitStack() as stack:
+        way = make_way(made, "nobody", stack)
+        assert isinstance(way, Broker)
+        assert Path(f"/proc/{way.pid}").exists()
+    assert not Path(f"/proc/{way.pid}").exists()
 
 
 def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:

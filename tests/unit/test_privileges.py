@@ -94,6 +94,16 @@ def test_files_and_folders_are_given_to_the_user_and_links_not_followed(tmp_path
     assert kept.stat().st_uid == 0
 
 
+def test_everything_below_a_folder_is_named_and_no_link_followed(tmp_path: Path) -> None:
+    (tmp_path / "drivers" / "luns").mkdir(parents=True)
+    (tmp_path / "drivers" / "luns" / "a.img").touch()
+    (tmp_path / "drivers" / "link").symlink_to("/etc")
+    found = {str(path.relative_to(tmp_path)) for path in privileges.below(tmp_path / "drivers")}
+    assert found == {"drivers", "drivers/luns", "drivers/luns/a.img", "drivers/link"}
+    assert list(privileges.below(tmp_path / "none")) == []
+    assert list(privileges.below(tmp_path / "drivers" / "link")) == []
+
+
 def test_file_that_is_gone_by_now_stops_nothing(tmp_path: Path) -> None:
     assert report(tmp_path / "bootd.db-wal")["is_root"] is False
 
