@@ -1,5 +1,6 @@
 """``bootd luns``: the LUN pairs that root nodes boot from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -8,13 +9,16 @@ from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.tables import print_table
 from bootd.clock import utc_now
+from bootd.drivers.lun import LunBackend, LunUnreachable, Session
+from bootd.errors import BootdError
 from bootd.model import LunClone, LunPair, LunSide
-from bootd.services import lunflip, nodeset
+from bootd.outfit import Outfit, luns_folder
+from bootd.services import lunflip, lunlooks, lunsweep, nodeset
 from bootd.services import luns as service
 from bootd.services.lunflip import Flipped
+from bootd.services.lunlooks import Told
 from bootd.services.notify import poke
-from bootd.store import Store
-from bootd.units import exact_text
+from bootd.units import exact_text, size_text
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Only say which nodes would boot what.")
@@ -64,9 +68,13 @@ def show(site: Site, group: str, as_json: bool) -> None:
     """Show a pair. Its sides, the bookings that count on it, and the clones of its nodes."""
     with site.read_store() as store:
         shown = service.show(store, group)
-        states = _states(store, shown)
+        nodes = [node for each in shown.deployments for node in store.deployed_nodes(each.id)]
+        told = _ask(site, shown)
+        sessions = [session for each in told.sessions.values() for session in each]
+        doubts = {} if told.why else lunlooks.doubts(store, nodes, sessions)
+    states = {node.volume: node.state for node in nodes if node.volume}
     if as_json:
-        print_json(_plain_shown(shown, states))
+        print_json(_plain_shown(shown, states, told) | {"doubts": doubts})
         return
     pair = shown.pair
     click.echo(f"{pair.group}  2 × {exact_text(pair.size)}  {nodeset.fold(shown.hosts) or 'no hosts'}")
@@ -80,8 +88,12 @@ def show(site: Site, group: str, as_json: bool) -> None:
             f" for {nodeset.fold(each.nodes)}" + (f" ({each.note})" if each.note else "")
         )
     if shown.clones:
-        rows = [_row(clone, states.get(clone.volume, "")) for clone in shown.clones]
-        print_table(("NODE", "SIDE", "CLONE", "STATE", "TARGET", "PORTALS"), rows)
+        rows = [_row(clone, states.get(clone.volume, ""), told) for clone in shown.clones]
+        print_table(("NODE", "SIDE", "CLONE", "STATE", "SESSION", "WRITTEN", "TARGET", "PORTALS"), rows)
+    for doubt in doubts.values():
+        click.echo(f"in doubt: {doubt}")
+    if told.why and shown.clones:
+        click.echo(f"sessions and what was written are not known: {told.why}", err=True)
 
 
 @luns.command()
@@ -150,6 +162,41 @@ def rollback(site: Site, group: str, dry_run: bool, as_json: bool) -> None:
     _flipped(site, done, dry_run, as_json)
 
 
+@luns.command()
+@click.argument("group", required=False, shell_complete=suggest.lun_pair)
+@click.option(
+    "--force", is_flag=True, help="End sessions on clones that nobody needs: of machines that were reset."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@_json
+@pass_site
+def gc(site: Site, group: str | None, force: bool, dry_run: bool, as_json: bool) -> None:
+    """Delete clones that no booking may still use: of GROUP, or all. bootd serve does so by itself.
+
+    What a machine is logged in to stays, and is named. Clones that no record knows go too: look at
+    --dry-run first where another database was in use.
+    """
+    groups = None if group is None else [group]
+    swept = lunsweep.Swept()
+    if luns_folder(site.config).is_dir() or not site.config["luns.backend"]:
+        with site.open_store(make=not dry_run) as store:
+            manner = {"unknown": True, "force": force, "dry_run": dry_run}
+            swept = lunsweep.sweep(store, _backend(site), site.actor, groups=groups, **manner)
+    if as_json:
+        left = [
+            {"volume": each.volume, "why": each.why, "sessions": _plain_sessions(each.sessions)}
+            for each in swept.left
+        ]
+        print_json({"removed": list(swept.removed), "left": left, "dry_run": dry_run})
+        return
+    for volume in swept.removed:
+        click.echo(f"{'would delete' if dry_run else 'deleted'} {volume}")
+    for each in swept.left:
+        click.echo(f"left {each.volume}: {each.why}")
+    if not swept.removed and not swept.left:
+        click.echo("there is no clone that nobody needs")
+
+
 def _flipped(site: Site, done: Flipped, dry_run: bool, as_json: bool) -> None:
     if not dry_run:
         poke(site.data_dir)
@@ -191,15 +238,40 @@ def _other(pair: LunPair) -> str:
     return f"{side.state}: {_content(side)}" if side.image or side.state != "inactive" else "empty"
 
 
-def _states(store: Store, shown: service.Shown) -> dict[str, str]:
-    """Return volume -> state of the node that boots it."""
-    nodes = [node for each in shown.deployments for node in store.deployed_nodes(each.id)]
-    return {node.volume: node.state for node in nodes if node.volume}
+def _backend(site: Site) -> LunBackend:
+    """Return the site's LUN backend; raises `BootdError`."""
+    try:
+        return Outfit(site.config, lambda event: None).luns()
+    except OSError as error:
+        raise LunUnreachable("", f"{error.filename}: {error.strerror}; run this as root") from error
 
 
-def _row(clone: LunClone, state: str) -> tuple[str, ...]:
-    portals = " ".join(clone.portals)
-    return (clone.node, service.SIDES[clone.side], clone.volume, state or "spare", clone.target, portals)
+def _ask(site: Site, shown: service.Shown) -> Told:
+    """Return what the target tells; looking makes nothing."""
+    if not shown.clones:
+        return Told()
+    try:
+        if site.config["luns.backend"] and not luns_folder(site.config).is_dir():
+            return Told(why="no volume was ever made on this machine")
+        return lunlooks.ask(_backend(site), shown.clones)
+    except (BootdError, OSError) as error:
+        return Told(why=str(error))
+
+
+def _row(clone: LunClone, state: str, told: Told) -> tuple[str, ...]:
+    sessions = told.sessions.get(clone.volume)
+    session = " ".join(sorted({each.address or "logged in" for each in sessions})) if sessions else ""
+    written = told.written.get(clone.volume)
+    return (
+        clone.node,
+        service.SIDES[clone.side],
+        clone.volume,
+        state or "spare",
+        "?" if sessions is None else session or "none",
+        "?" if written is None else size_text(written),
+        clone.target,
+        " ".join(clone.portals),
+    )
 
 
 def _plain(pair: LunPair) -> dict[str, Any]:
@@ -220,7 +292,7 @@ def _plain(pair: LunPair) -> dict[str, Any]:
     }
 
 
-def _plain_shown(shown: service.Shown, states: dict[str, str]) -> dict[str, Any]:
+def _plain_shown(shown: service.Shown, states: dict[str, str], told: Told) -> dict[str, Any]:
     deployments = [
         {
             "id": each.id,
@@ -244,10 +316,19 @@ def _plain_shown(shown: service.Shown, states: dict[str, str]) -> dict[str, Any]
             "target": clone.target,
             "lun": clone.lun,
             "portals": list(clone.portals),
+            "sessions": _plain_sessions(told.sessions.get(clone.volume)),
+            "written": told.written.get(clone.volume),
         }
         for clone in shown.clones
     ]
-    return _plain(shown.pair) | {"hosts": list(shown.hosts), "deployments": deployments, "clones": clones}
+    found = {"hosts": list(shown.hosts), "deployments": deployments, "clones": clones}
+    return _plain(shown.pair) | found | {"not_known": told.why or None}
+
+
+def _plain_sessions(sessions: Sequence[Session] | None) -> list[dict[str, str]] | None:
+    if sessions is None:
+        return None
+    return [{"initiator": each.initiator, "address": each.address} for each in sessions]
 
 
 def _plain_flipped(done: Flipped, dry_run: bool) -> dict[str, Any]:

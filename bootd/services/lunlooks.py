@@ -1,0 +1,54 @@
+"""What the target itself tells of clones: who is logged in, how much was written, and what does not fit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bootd.drivers.lun import LunBackend, LunMissing, Session
+from bootd.model import DeployedNode, LunClone
+from bootd.store import Reads
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """By the volumes of clones; *why* says why nothing is known, where that is so."""
+
+    sessions: Mapping[str, Sequence[Session]] = field(default_factory=dict)
+    written: Mapping[str, int | None] = field(default_factory=dict)
+    why: str = ""
+
+
+def ask(backend: LunBackend, clones: Iterable[LunClone]) -> Told:
+    """Ask the target about *clones*; raises `DriverError`."""
+    sessions: dict[str, list[Session]] = {clone.volume: [] for clone in clones}
+    for session in backend.sessions():
+        if session.volume in sessions:
+            sessions[session.volume].append(session)
+    return Told(sessions, {volume: _written(backend, volume) for volume in sessions})
+
+
+def _written(backend: LunBackend, volume: str) -> int | None:
+    try:
+        return backend.written(volume)
+    except LunMissing:  # the record outlived it
+        return None
+
+
+def doubts(reads: Reads, nodes: Iterable[DeployedNode], sessions: Iterable[Session]) -> dict[str, str]:
+    """Return why it is doubtful, of those of *nodes* for which it is, that they run from their clones.
+
+    A system that was copied to memory, or a target that was restarted a moment ago, looks so too.
+    """
+    where: dict[str, set[str]] = {}
+    for session in sessions:
+        where.setdefault(session.initiator, set()).add(session.volume)
+    found: dict[str, str] = {}
+    for node in nodes:
+        clone = reads.find(LunClone, node.volume) if node.volume else None
+        if node.state != "running" or clone is None or clone.volume in where.get(clone.initiator, ()):
+            continue
+        others = ", ".join(sorted(where.get(clone.initiator, ())))
+        found[node.node] = (
+            f"{node.node} says that it runs, and is not logged in to its clone {clone.volume}"
+            + (f" but to {others}" if others else "")
+        )
+    return found
