@@ -8,33 +8,26 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from bootd import privileges, systemd
+from bootd import grounds, systemd
 from bootd.addresses import AddressWatch
 from bootd.attribution import Attribution
 from bootd.boot.attempt import Attempts
 from bootd.boot.clients import Clients
 from bootd.boot.decide import BootDecision, decide, find_host
 from bootd.boot.desk import ScriptDesk
-from bootd.boot.files import Answer, Missing
 from bootd.boot.loops import LoopGuard
-from bootd.boot.names import ScriptName, parse_script_name
-from bootd.boot.offer import http_base
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Snapshot
 from bootd.boot.token import Tokens, read_or_make_secret
 from bootd.clock import utc_now
 from bootd.config import Config
-from bootd.errors import Refused
 from bootd.events import (
     Event,
     InternalError,
     OverrideUsed,
     PacketDropped,
-    PrivilegesDropped,
-    PrivilegesKept,
     ScriptSent,
     ServiceStarted,
     ServiceStopped,
@@ -45,10 +38,10 @@ from bootd.http.app import make_app, serve, serve_unix
 from bootd.http.parts import Parts, Transfers
 from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
-from bootd.listeners.tftp import Asker, TftpListener
+from bootd.listeners.tftp import TftpListener
 from bootd.model import Override
 from bootd.outfit import Outfit, chap_of, make_way
-from bootd.ports import Sockets, bind, hold
+from bootd.ports import Sockets, bind
 from bootd.services.calendarfeed import CalendarFeeds
 from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed
@@ -57,15 +50,15 @@ from bootd.services.observe import Observer, observation_of, sighting_of
 from bootd.services.reports import heard_in
 from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
+from bootd.tftpnames import TftpNames, base_url_of
 from bootd.upkeep import HELPER, Upkeep, roots
 from bootd.workers.calendar import Calendar
 from bootd.workers.handlers import HANDLERS
 from bootd.workers.lunduty import LunDuty
 from netboot.dhcp.delivery import dotted
-from netboot.request import BootRequest, Stage
+from netboot.request import BootRequest
 
 _LOOK_EVERY_S = 10.0  # boot files, templates and image files are looked at this often
-_TOKEN_LENGTH = 16  # characters at least
 
 
 class Daemon:
@@ -129,7 +122,7 @@ class Daemon:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         config, data = self._config, self._config.data_dir
-        self._make_folders(stack)
+        grounds.make_folders(config, stack)
         self._reach = Reach(
             config["server.interfaces"],
             http_port=config["http.port"],
@@ -139,9 +132,10 @@ class Daemon:
         with self._open_store() as store:  # made, migrated, and known to be readable before a port is taken
             self._chap = chap_of(store)
         sockets = self._bind(stack)
-        self._admin_token = self._token() if sockets.admin else None  # a file that root alone may read
-        self._way_to_tgtd = make_way(config, self._user(), stack)  # as root, for when we are not
-        self._drop_privileges()
+        # while we are root: the file may be readable to root alone
+        self._admin_token = grounds.admin_token(config) if sockets.admin else None
+        self._way_to_tgtd = make_way(config, grounds.user(config), stack)  # as root, for when we are not
+        grounds.drop_privileges(config, self._emit)
         secret = read_or_make_secret(data / "secret")
         self._attempts, self._tokens = Attempts(secret), Tokens(secret)
         self._renderer = Renderer([data / "templates"])
@@ -149,52 +143,24 @@ class Daemon:
         stack.push_async_callback(self._files.aclose)
         self._upkeep = Upkeep(config, self._files, self._renderer, self._problems)
         self._desk = self._make_desk()
+        base_url = base_url_of(config["server.address"], config["http.port"])
+        self._names = TftpNames(self._files, self._desk, base_url, utc_now, self._emit)
         self._start_following(stack, sockets)
         self._answer_dhcp(stack, sockets)
         await self._answer_http(stack, sockets)
         self._start_calendar(stack)
 
-    def _make_folders(self, stack: AsyncExitStack) -> None:
-        data = self._config.data_dir
-        own = () if self._config["tftp.root"] else (self._config.tftp_root,)
-        try:
-            for folder in (data, data / "files", data / "templates", *own):
-                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            hold(data, stack)
-        except OSError as error:
-            way_out = "start bootd as root, or set server.data_dir"
-            raise Refused(f"cannot make {error.filename}: {error.strerror}; {way_out}") from error
-
     def _bind(self, stack: AsyncExitStack) -> Sockets:
         """Take every port while we may; raises `PortTaken` and `NotPermitted`."""
         sockets = bind(self._config, self._reach, stack)
         tftp = TftpListener(
-            lookup=self._find,
+            lookup=lambda name, asker: self._names.find(name, asker),
             emit=self._emit,
             port=self._config["tftp.port"],
             serves=lambda index: self._reach.server_of(index) is not None,
         )
         stack.push_async_callback(tftp.aclose)
         return sockets
-
-    def _user(self) -> str:
-        """Return whom to become, "" where we stay who we are."""
-        user: str = self._config["server.user"]
-        return user if user and privileges.is_root() and privileges.known(user) else ""
-
-    def _drop_privileges(self) -> None:
-        user, data = self._user(), self._config.data_dir
-        if not user:
-            if self._config["server.user"] and privileges.is_root():
-                self._emit(PrivilegesKept(user=self._config["server.user"]))
-            return
-        database = self._config.database
-        elsewhere = [] if database.parent == data else [*database.parent.glob(f"{database.name}*")]
-        # what commands made as root before we first ran: volumes of LUNs, and images where they are here
-        whole = [data / "drivers", *([dark] if (dark := self._config.dark_store).parent == data else [])]
-        inside = [path for folder in whole for path in privileges.below(folder)]
-        privileges.drop(user, [data, *data.iterdir(), *inside, *elsewhere])
-        self._emit(PrivilegesDropped(user=user))
 
     def _open_store(self) -> Store:
         return open_store(self._config.store_url, clock=utc_now)
@@ -336,19 +302,6 @@ class Daemon:
             runner = await serve(make_admin_app(parts, token=self._admin_token), sockets.admin, self._emit)
             stack.push_async_callback(runner.cleanup)
 
-    def _token(self) -> str | None:
-        """Return what TCP admins must know; None where only loopback listens and no file is named."""
-        name = self._config["http.admin.token_file"]
-        if not name:
-            return None
-        try:
-            token = Path(name).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Refused(f"http.admin.token_file: cannot read {name}: {error}") from error
-        if len(token) < _TOKEN_LENGTH:
-            raise Refused(f"http.admin.token_file: {name} must hold at least {_TOKEN_LENGTH} characters")
-        return token
-
     # -- questions ------------------------------------------------------------------------
 
     def _decide(self, request: BootRequest, *, waited: bool) -> BootDecision:
@@ -357,33 +310,6 @@ class Daemon:
         if waited:
             self._loops.progress(mac)
         return decide(self._snapshot, request.repeated(self._loops.repeats(mac, time.monotonic())))
-
-    async def _find(self, name: str, asker: Asker) -> Answer | bytes:
-        """Return what TFTP sends: a file, else this machine's script, else what a new look finds."""
-        found = self._files.lookup(name)
-        if not isinstance(found, Missing):
-            return found
-        wanted = parse_script_name(name)
-        script = self._script_by_tftp(wanted, asker) if wanted is not None else None
-        return script if script is not None else await self._files.find(name)
-
-    def _script_by_tftp(self, wanted: ScriptName, asker: Asker) -> bytes | None:
-        """Return the script of a machine we know; None leaves the name to the files."""
-        question = BootRequest(
-            mac=wanted.mac,
-            arch=self._desk.architecture_of(wanted.mac),
-            stage=wanted.stage,
-            received_at=utc_now(),
-            http=wanted.stage is not Stage.IPXE,
-            guid=wanted.guid,
-        )
-        base_url = http_base(self._config["server.address"] or asker.local, self._config["http.port"])
-        answered = self._desk.script(question, wanted.dialect, base_url, client=asker.client)
-        if answered.script is None:
-            return None
-        text = answered.script.text.encode()
-        self._emit(answered.event(client=asker.client, dialect=wanted.dialect, octets=len(text)))
-        return text
 
     def _interfaces(self) -> list[Mapping[str, object]]:
         return [{"name": i.name, "address": i.address, "index": i.index} for i in self._reach.served]
