@@ -29,7 +29,9 @@ GROUP = "rack"
 
 
 class LunShop(Workshop):
-    """A workshop with a pair of LUNs, an image for each project, and bookings of it."""
+    """A workshop with a pair of LUNs of *lun* octets, an image for each project, and bookings of it."""
+
+    lun = SIZE
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,7 +39,7 @@ class LunShop(Workshop):
         self.luns = FakeLuns(Tools(self.folder / "luns", clock=self.clock, wait=self._wait))
         with self.store.transaction("anna", "furnish") as change:
             change.keep(Project("mesh", "anna", NOON))
-        self.pair = luns.add(self.store, "anna", GROUP, SIZE, clock=self.clock)
+        self.pair = luns.add(self.store, "anna", GROUP, self.lun, clock=self.clock)
         self.image = self.add_image(IMAGE)
 
     def _wait(self, seconds: float) -> None:

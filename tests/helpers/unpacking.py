@@ -13,14 +13,14 @@ from bootd.darkstore.unpack.unpack import unpack
 from bootd.model import DiskImage, ImageKind, ImagePart
 from tests.helpers.bookings import a_disk_image
 
+PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "MTOOLS_SKIP_CHECK": "1"}
 LUN = 256 << 20  # octets
 
 
 def run(*argv: str | Path, text: str | None = None, ok: Sequence[int] = (0,)) -> str:
     """Run a program; return what it says, or raise `RuntimeError` with it."""
-    path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "MTOOLS_SKIP_CHECK": "1"}
     done = subprocess.run(
-        list(map(str, argv)), input=text, capture_output=True, text=True, env=path, check=False
+        list(map(str, argv)), input=text, capture_output=True, text=True, env=PATH, check=False
     )
     said: str = done.stdout + done.stderr
     if done.returncode not in ok:

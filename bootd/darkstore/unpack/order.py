@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bootd.darkstore import forlun
-from bootd.darkstore.errors import BadImage
+from bootd.darkstore.errors import BadImage, DarkStoreAway
 from bootd.darkstore.source import NotForLun, open_part
 from bootd.darkstore.tree import Tree
 from bootd.errors import Mistake
@@ -34,21 +34,31 @@ class Order:
         self.octets = max(self.octets, octets)
         self.beat()
 
+    def find(self, file: str) -> ImagePart | None:
+        return next((part for part in self.image.parts if part.file == file), None)
+
+    def part(self, file: str) -> ImagePart:
+        """Return the record of a file; raises `BadImage`."""
+        found = self.find(file)
+        if found is None:
+            raise self.damaged(f"{file} was not there when it was registered")
+        return found
+
     def read(self, part: ImagePart) -> Iterator[bytes]:
         """Yield a file of the image, its digest compared on the way; raises `DarkStoreAway`, `BadImage`."""
-        source = open_part(self.tree, self.image, part)
-        chunks = source.chunks()
-        while True:
-            try:
-                chunk = next(chunks, b"")
-            except OSError as error:
-                if isinstance(source.failure, BaseException) and not isinstance(source.failure, OSError):
-                    raise source.failure from error
-                raise self.damaged(str(getattr(source.failure, "reason", error))) from error
-            if not chunk:
-                return
+        for chunk in self.peek(part):
             yield chunk
             self.advance(self.octets + len(chunk))
+
+    def peek(self, part: ImagePart) -> Iterator[bytes]:
+        """Yield a file as `read` does, which is read again later, when it counts."""
+        source = open_part(self.tree, self.image, part)
+        try:
+            yield from source.chunks()
+        except OSError as error:
+            if isinstance(source.failure, DarkStoreAway):
+                raise source.failure from error
+            raise self.damaged(str(getattr(source.failure, "reason", error))) from error
 
     def damaged(self, why: str) -> BadImage:
         return BadImage(self.image.folder, [Mistake(0, why)])

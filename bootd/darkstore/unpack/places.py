@@ -116,5 +116,5 @@ def check_room(folder: Path, octets: int) -> None:
     if octets + _SPARE > free:
         raise NoRoom(
             f"unpacking needs {octets:,} octets, the file system of {folder.parent} has {free:,} left:"
-            " make room there; bootd tries again"
+            " make room there"
         )

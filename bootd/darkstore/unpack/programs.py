@@ -5,6 +5,7 @@ import fcntl
 import os
 import select
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ _BEAT_S = 0.5
 _PIPE = 1 << 20  # octets; a pipe's default of 64 KiB wakes us for each
 _WORDS = 400  # characters kept of what a program said
 _LAST_WORDS_S = 5.0
-_FULL = ("No space left on device", "Disk quota exceeded")
+_FULL, _OVER_QUOTA = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)
+_NEARLY_FULL = 64 << 20  # octets
 
 
 def find(tool: str) -> str:
@@ -165,17 +167,31 @@ class Pipe:
 
     def answer(self, limit: int = 0) -> str:
         """Return what the last program wrote so far, its last *limit* octets (0: all)."""
-        return _text(self._answer, limit)
+        return _tail(self._answer, limit).decode("utf-8", "replace")
+
+    def answer_octets(self) -> bytes:
+        return self._answer.read_bytes()
+
+    def said(self, number: int = -1) -> str:
+        """Return the last words of a program so far."""
+        return _tail(self._log(number % len(self._commands)), _WORDS).decode("utf-8", "replace")
 
     def _judge(self) -> None:
         statuses = [child.returncode for child in self._children]
-        words = [" ".join(_text(self._log(number), _WORDS).split()) for number in range(len(statuses))]
-        if any(full in each for each in words for full in _FULL):
-            raise NoRoom(f"the file system of {self._folder.parent} is full ({os.strerror(errno.ENOSPC)})")
+        words = [" ".join(self.said(number).split()) for number in range(len(statuses))]
+        if any(statuses) and self._is_full(words):
+            raise NoRoom(f"the file system of {self._folder.parent} is full: make room there")
         # whoever reads no more makes the one before it fail by a broken pipe: that one is not to blame
-        for number in sorted(range(len(statuses)), key=lambda n: (statuses[n] == -13, n)):
+        for number in sorted(range(len(statuses)), key=lambda n: (statuses[n] == -signal.SIGPIPE, n)):
             if statuses[number]:
                 raise ToolFailed(self._commands[number][0], statuses[number], words[number])
+
+    def _is_full(self, words: Sequence[str]) -> bool:
+        """sfdisk finds no space left on a device where a table does not fit, so the device is asked too."""
+        if any(_OVER_QUOTA in each for each in words):
+            return True
+        said = any(_FULL in each for each in words)
+        return said and shutil.disk_usage(self._folder).free < _NEARLY_FULL
 
     def _end(self) -> None:
         for child in self._children:
@@ -188,10 +204,10 @@ class Pipe:
                     _close(stream)
 
 
-def _text(path: Path, limit: int) -> str:
+def _tail(path: Path, limit: int) -> bytes:
     with path.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - limit) if limit else 0)
-        return file.read().decode("utf-8", "replace")
+        return file.read()
 
 
 def _close(stream: IO[bytes]) -> None:

@@ -8,14 +8,16 @@ from types import MappingProxyType
 from bootd.darkstore import forlun
 from bootd.darkstore.source import NotForLun, Unpacked
 from bootd.darkstore.tree import Tree
-from bootd.darkstore.unpack import qcow2
+from bootd.darkstore.unpack import clonezilla, qcow2
 from bootd.darkstore.unpack.errors import NoRoom
 from bootd.darkstore.unpack.order import Order, Progress
 from bootd.darkstore.unpack.places import empty, finish, finished, held
 from bootd.darkstore.unpack.programs import check
 from bootd.model import DiskImage, ImageKind
 
-_HOW: Mapping[ImageKind, Callable[[Order, Path], None]] = MappingProxyType({ImageKind.QCOW2: qcow2.unpack})
+_HOW: Mapping[ImageKind, Callable[[Order, Path], None]] = MappingProxyType(
+    {ImageKind.QCOW2: qcow2.unpack, ImageKind.CLONEZILLA: clonezilla.unpack}
+)
 
 
 def octets_of(image: DiskImage) -> int:
@@ -28,11 +30,13 @@ def check_image(image: DiskImage, lun_size: int) -> None:
     size = forlun.disk_size(image)
     if why := forlun.why_not(image) or forlun.too_large(image, size, lun_size):
         raise NotForLun(why)
-    check(_tools(image))
+    if image.kind in _HOW:
+        check(_tools(image))
 
 
 def _tools(image: DiskImage) -> list[str]:
-    return ["setpriv", "prlimit", *qcow2.TOOLS]
+    own = qcow2.TOOLS if image.kind is ImageKind.QCOW2 else clonezilla.tools_of(image)
+    return ["setpriv", "prlimit", *own]
 
 
 def unpack(
@@ -55,4 +59,4 @@ def unpack(
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise NoRoom(f"the file system of {root} is full: make room there; bootd tries again") from error
+            raise NoRoom(f"the file system of {root} is full: make room there") from error

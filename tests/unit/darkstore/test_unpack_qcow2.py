@@ -15,6 +15,7 @@ from bootd.darkstore.unpack.errors import MissingTool, NoRoom
 from bootd.darkstore.unpack.places import DISK, Held, finished, held, sweep
 from bootd.darkstore.unpack.unpack import octets_of
 from bootd.model import DiskImage, ImageKind
+from tests.helpers.clonezilla import qcow2 as forged
 from tests.helpers.unpacking import Unpacking, run
 
 DATA = bytes(range(256)) * 4096 + bytes(8 << 20) + b"the end".ljust(512)  # with a hole
@@ -96,8 +97,8 @@ def test_data_file_is_never_read(at: Unpacking) -> None:
 
 
 def test_encrypted_disk_is_refused(at: Unpacking) -> None:
-    secret = ("--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s")
-    image = sneaked(at, *secret, "-o", "encrypt.iter-time=10")
+    (at.image_folder / "disk.qcow2").write_bytes(forged(crypt=2))
+    image = at.image(ImageKind.QCOW2, description={"file": "disk.qcow2"})
     with pytest.raises(BadImage, match="it is encrypted"):
         at.unpack(image)
 

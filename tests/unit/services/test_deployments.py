@@ -132,7 +132,7 @@ def test_lun_takes_disks_that_fit_however_they_are_kept(store: Store) -> None:
     assert reasons("big") == ("node1: the disk of mesh/big@1 has 2.1 GB, the LUNs of rack 1.1 GB",)
     assert reasons("unpacks") == ("node1: the disk of mesh/unpacks@1 has 2.1 GB, the LUNs of rack 1.1 GB",)
     [parts] = reasons("parts")
-    assert parts.startswith("node1: mesh/parts@1 ")
+    assert parts.startswith("node1: mesh/parts@1 holds partitions and no disk: save the whole disk")
 
 
 # -- slots --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from bootd.services import images, jobs, luns
 from bootd.workers.engine import Engine
 from bootd.workers.stage_lun import StageLun
 from bootd.workers.work import LEASE_S
+from tests.helpers.genuine import GPT, GenuineDisk, check_parts
 from tests.helpers.lunshop import GROUP, IMAGE, NODES, SIZE, LunShop
 from tests.helpers.unpacking import run
 
@@ -20,6 +21,10 @@ from tests.helpers.unpacking import run
 @pytest.fixture
 def shop(tmp_path: Path) -> LunShop:
     return LunShop({JobKind.STAGE_LUN: StageLun()}, tmp_path)
+
+
+class LargeShop(LunShop):
+    lun = 96 << 20
 
 
 def qcow2(shop: LunShop, octets: bytes = IMAGE) -> DiskImage:
@@ -62,6 +67,20 @@ def test_qcow2_image_comes_to_the_lun_as_the_disk_it_is_and_nothing_is_left_behi
     job = shop.book(qcow2(shop))
     shop.run_for(10)
     assert_whole(shop, job)
+
+
+def test_disk_that_clonezilla_saved_is_on_the_lun_with_all_its_file_systems(tmp_path: Path) -> None:
+    shop = LargeShop({JobKind.STAGE_LUN: StageLun()}, tmp_path)
+    saved = GenuineDisk(tmp_path / "made", GPT).save(tmp_path / "saved", "zst", split=1 << 20)
+    image = images.add(shop.store, "anna", shop.tree, "mesh/saved", saved, clock=shop.clock)
+    job = shop.book(image, nodes=("node1",))
+    shop.run_for(10)
+    assert shop.job(job.id).state == "done", shop.job(job.id).note
+    clone = shop.folder / "clone"
+    clone.write_bytes(shop.content(shop.clone("node1").volume))
+    assert "No errors detected" in run("sfdisk", "--verify", clone)
+    check_parts(clone, tmp_path / "carved")
+    assert unpacked(shop) == []
 
 
 def test_progress_of_unpacking_is_that_of_the_image(shop: LunShop) -> None:
