@@ -10,7 +10,7 @@ from bootd.boot.places import Chap
 from bootd.clock import Clock, utc_now
 from bootd.config import Config
 from bootd.darkstore.tree import Tree
-from bootd.drivers.lun import Broker, LunBackend, Options, Way, direct, open_backend
+from bootd.drivers.lun import Broker, LunBackend, OntapSite, Options, Way, direct, open_backend
 from bootd.drivers.lun.tgtd import socket_path
 from bootd.drivers.power import Powers
 from bootd.drivers.tools import Tools
@@ -33,7 +33,7 @@ def chap_of(store: Store) -> Callable[[LunClone], Chap]:
             secret = change.make_secret(luns.SECRET)
 
     def chap(clone: LunClone) -> Chap:
-        derived = luns.chap_of(secret, clone.volume)
+        derived = luns.chap_of(secret, clone.chap_user)
         return Chap(derived.user, derived.secret)
 
     return chap
@@ -54,6 +54,21 @@ def make_way(config: Config, user: str, stack: ExitStack | AsyncExitStack) -> Wa
 def luns_folder(config: Config) -> Path:
     """Return where the volumes are that lie on this machine."""
     return config.data_dir / "drivers" / "luns"
+
+
+def ontap_site(config: Config) -> OntapSite:
+    """Return what the configuration says of ONTAP, all of it or not."""
+    files = {name: config[f"luns.ontap.{name}"] for name in ("password_file", "ca_file")}
+    paths = {name: Path(path) if path else None for name, path in files.items()}
+    return OntapSite(
+        host=config["luns.ontap.host"],
+        user=config["luns.ontap.user"],
+        password_file=paths["password_file"],
+        svm=config["luns.ontap.svm"],
+        volume=config["luns.ontap.volume"],
+        verify=config["luns.ontap.verify"],
+        ca_file=paths["ca_file"],
+    )
 
 
 class Outfit:
@@ -110,7 +125,7 @@ class Outfit:
 
     def _open_luns(self, name: str, tools: Tools) -> LunBackend:
         portals, port = tuple(self._config["luns.portals"]), self._config["luns.control_port"]
-        return open_backend(name, tools, Options(portals, port, self._way_to_tgtd))
+        return open_backend(name, tools, Options(portals, port, self._way_to_tgtd, ontap_site(self._config)))
 
     def _open(self, key: str, make: Callable[[str, Tools], T], folder: str) -> T:
         name = self._config[key]

@@ -280,14 +280,14 @@ def rollback(change: Transaction, group: str, now: datetime) -> LunPair:
 # -- clones ---------------------------------------------------------------------------------
 
 
-def chap_of(secret: bytes, volume: str) -> Chap:
-    """Return how a node logs in to its clone; *secret* is the site's `SECRET`.
+def chap_of(secret: bytes, user: str) -> Chap:
+    """Return how a node logs in to its clone as *user*; *secret* is the site's `SECRET`.
 
-    The user is the volume: targets know a user by one secret, and a node has two clones while
-    its next one is made ready. No secret begins with "-", which would be an option in a boot script.
+    Targets know a user by one secret. No secret begins with "-", which would be an option in a
+    boot script.
     """
-    digest = hmac.new(secret, volume.encode(), hashlib.sha256).digest()
-    return Chap(volume, base64.b64encode(digest, altchars=b"._")[:_SECRET_LENGTH].decode())
+    digest = hmac.new(secret, user.encode(), hashlib.sha256).digest()
+    return Chap(user, base64.b64encode(digest, altchars=b"._")[:_SECRET_LENGTH].decode())
 
 
 def initiator(base_iqn: str, node: str) -> str:
@@ -295,10 +295,17 @@ def initiator(base_iqn: str, node: str) -> str:
     return f"{base_iqn}:{node if _IQN_END.match(node) else volume_name(node)}"
 
 
-def new_clone(deployment: Deployment, side: int, node: str, base_iqn: str) -> LunClone:
-    """Return the record of the clone that *node* gets for *deployment*, not exported yet."""
+def new_clone(
+    deployment: Deployment, side: int, node: str, base_iqn: str, *, one_login: bool = False
+) -> LunClone:
+    """Return the record of the clone that *node* gets for *deployment*, not exported yet.
+
+    It logs in as its volume, so that who once ran there cannot log in to the next clone.
+    *one_login*: as itself, where the target knows it by one name for all its clones.
+    """
     volume = clone_volume(deployment, side, node)
-    return LunClone(volume, str(deployment.group), side, node, initiator(base_iqn, node), volume)
+    user = volume_name("node", node) if one_login else volume
+    return LunClone(volume, str(deployment.group), side, node, initiator(base_iqn, node), user)
 
 
 def clone_volume(deployment: Deployment, side: int, node: str) -> str:

@@ -44,6 +44,15 @@ def _driver(module: str) -> Check:
     return check
 
 
+def _text(value: Any) -> str | None:
+    ok = isinstance(value, str) and value == value.strip() and value.isprintable()
+    return None if ok else "a text in one line"
+
+
+def _path(value: Any) -> str | None:
+    return None if value == "" or (isinstance(value, str) and value.startswith("/")) else "an absolute path"
+
+
 def _memory_image(value: Any) -> str | None:
     try:
         check_name("memory image", value)
@@ -88,6 +97,18 @@ ROWS: tuple[tuple[str, Any, Check, str], ...] = (
     ),
     ("luns.control_port", 0, _whole(0, 32767, "a number"), "which tgtd of this machine: its --control-port"),
     ("luns.stage_ahead", 0, _whole(0, 1440, "minutes"), "minutes before a start to stage at the latest"),
+    ("luns.ontap.host", "", _text, "where ONTAP is managed: its address or name, with :port if not 443"),
+    ("luns.ontap.user", "", _text, "who bootd is there"),
+    ("luns.ontap.password_file", "", _path, "the file with the password of that user"),
+    ("luns.ontap.svm", "", _text, "the storage virtual machine (SVM) that exports the LUNs"),
+    ("luns.ontap.volume", "", _text, "the volume (FlexVol) that they lie in"),
+    ("luns.ontap.verify", True, _flag, "false: any certificate will do, whoever made it"),
+    (
+        "luns.ontap.ca_file",
+        "",
+        _path,
+        "who signed ONTAP's certificate; empty: whom this machine trusts",
+    ),
     ("luns.iqn", "iqn.2026-01.net.bootd", _iqn, "what the iSCSI names of the nodes begin with"),
     ("imaging.transport", "", _driver("bootd.drivers.transport"), "what sends images; empty: nothing does"),
     ("imaging.memory_image", "imager", _memory_image, "the memory image that writes slots"),

@@ -109,10 +109,16 @@ def _secret(work: Work) -> bytes:
 
 
 def _made(work: Work, backend: LunBackend, goal: Goal, node: str, secret: bytes) -> _Made:
-    clone = luns.new_clone(goal.deployment, goal.side, node, work.context.settings.base_iqn)
+    clone = luns.new_clone(
+        goal.deployment,
+        goal.side,
+        node,
+        work.context.settings.base_iqn,
+        one_login=backend.one_login_each_machine,
+    )
     try:
         backend.clone(goal.volume, clone.volume)
-        export = backend.export(clone.volume, clone.initiator, luns.chap_of(secret, clone.volume))
+        export = backend.export(clone.volume, clone.initiator, luns.chap_of(secret, clone.chap_user))
     except DriverError as error:
         return _Made(node, error=error)
     return _Made(node, clone, export)

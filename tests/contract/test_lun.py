@@ -18,10 +18,14 @@ from bootd.drivers.lun import (
     Volume,
 )
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.ontap import OntapLuns
+from bootd.drivers.lun.ontap_rest import OntapSite
 from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.source import BytesSource, FileSource
 from bootd.drivers.tools import Tools
 from tests.helpers.initiator import Initiator
+from tests.helpers.ontap_server import certificate, ontap_system
+from tests.helpers.ontap_state import PASSWORD, SVM, USER, VOLUME, Ontap
 from tests.helpers.tgtd import PrivateTgtd, private_tgtd
 
 SIZE = 4 << 20  # octets
@@ -279,8 +283,15 @@ class LunContract:
         bench.luns.export("b", NODE1, CHAP)
         for name in ("a", "b"):
             bench.log_in(name, NODE1, CHAP)
+
+    def test_what_a_machine_has_left_is_unexported_while_it_uses_another(self, bench: Bench) -> None:
+        for name in ("a", "b"):
+            bench.luns.create(name, SIZE)
+            bench.luns.export(name, NODE1, CHAP)
+            bench.log_in(name, NODE1, CHAP)
         bench.log_out("a", NODE1)
         bench.luns.unexport("a")
+        assert [one.volume for one in bench.luns.sessions()] == ["b"]
         bench.log_out("b", NODE1)
         bench.log_in("b", NODE1, CHAP)
 
@@ -428,3 +439,48 @@ class TestTgt(LunContract):
             bench = TgtBench(tmp_path, tgtd)
             yield bench
             bench.close()
+
+
+class OntapBench(Bench):
+    """The machines are played by the same server that plays the REST API."""
+
+    def __init__(self, folder: Path, ontap: Ontap, host: str, ca_file: Path) -> None:
+        self._ontap = ontap
+        (folder / "password").write_text(PASSWORD + "\n")
+        site = OntapSite(host, USER, folder / "password", SVM, VOLUME, ca_file=ca_file)
+        self.luns = OntapLuns(Tools(folder / "luns"), site)
+
+    def log_in(self, volume: str, initiator: str, chap: Chap) -> None:
+        self._ontap.log_in(volume, initiator, chap.user, chap.secret)
+
+    def log_out(self, volume: str, initiator: str) -> None:
+        self._ontap.log_out(volume, initiator)
+
+    def write(self, volume: str, initiator: str, octets: bytes) -> None:
+        self._ontap.machine_writes(volume, initiator, octets)
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate(tmp_path_factory.mktemp("ontap"))
+
+
+class TestOntap(LunContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path, pem: Path) -> Iterator[Bench]:
+        with ontap_system(pem) as (ontap, host):
+            yield OntapBench(tmp_path, ontap, host, pem)
+
+    def test_what_a_machine_has_left_is_unexported_while_it_uses_another(self, bench: Bench) -> None:
+        """ONTAP tells that a machine is there, not which of its LUNs it uses: it takes force."""
+        for name in ("a", "b"):
+            bench.luns.create(name, SIZE)
+            bench.luns.export(name, NODE1, CHAP)
+            bench.log_in(name, NODE1, CHAP)
+        bench.log_out("a", NODE1)
+        with pytest.raises(LunBusy):
+            bench.luns.unexport("a")
+        bench.luns.unexport("a", force=True)
+        assert [one.volume for one in bench.luns.sessions()] == ["b"]
+        bench.log_out("b", NODE1)
+        bench.log_in("b", NODE1, CHAP)

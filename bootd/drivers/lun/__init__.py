@@ -16,6 +16,7 @@ from bootd.drivers.lun.base import (
 )
 from bootd.drivers.lun.brokered import Broker, Way, direct
 from bootd.drivers.lun.names import volume_name
+from bootd.drivers.lun.ontap_rest import OntapSite
 from bootd.drivers.lun.table import DRIVERS, Options, open_backend
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "LunMissing",
     "LunRefused",
     "LunUnreachable",
+    "OntapSite",
     "Options",
     "Progress",
     "Session",

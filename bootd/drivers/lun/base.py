@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from bootd.drivers.errors import DriverError
 from bootd.drivers.source import ByteSource
@@ -124,6 +125,10 @@ class LunBackend(ABC):
     **Threads.** Any method from any thread. Calls that change one volume wait for each
     other; calls for different volumes, and questions, do not wait for a `write`.
     """
+
+    # True: the target knows a machine by one CHAP name and secret for all its volumes, so its exports
+    # must name the same. False: each volume may have its own.
+    one_login_each_machine: ClassVar[bool] = False
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools

@@ -182,16 +182,12 @@ class FileLuns(LunBackend):
 
     def _pour(self, name: str, file: BinaryIO, image: ByteSource, progress: Progress | None) -> None:
         octets = 0
-        for chunk in _readable(name, image):
-            if octets + len(chunk) > image.size:
-                raise LunRefused(name, f"the image goes on after its {image.size} octets")
+        for chunk in octets_of(name, image):
             sparse.write(file, chunk)
             octets += len(chunk)
             if progress is not None:
                 progress(octets)
             self._between("write.chunk", name)
-        if octets < image.size:
-            raise LunRefused(name, f"the image ends after {octets} of {image.size} octets")
 
     def _chunks(self, name: str) -> Iterator[bytes]:
         with plain_errors(name), self._shelf.image(name).open("rb") as file:
@@ -293,8 +289,16 @@ def _whole(record: Record) -> None:
         raise LunRefused(record.name, "is half written; write its image again")
 
 
-def _readable(name: str, image: ByteSource) -> Iterator[bytes]:
+def octets_of(name: str, image: ByteSource) -> Iterator[bytes]:
+    """Yield the image; raises `LunRefused` where it is shorter or longer than it says, or cannot be read."""
+    octets = 0
     try:
-        yield from image.chunks()
+        for chunk in image.chunks():
+            octets += len(chunk)
+            if octets > image.size:
+                raise LunRefused(name, f"the image goes on after its {image.size} octets")
+            yield chunk
     except OSError as error:
         raise LunRefused(name, f"its image cannot be read: {error.strerror or error}") from error
+    if octets < image.size:
+        raise LunRefused(name, f"the image ends after {octets} of {image.size} octets")

@@ -7,6 +7,8 @@ from types import MappingProxyType
 from bootd.drivers.lun.base import LunBackend, LunRefused
 from bootd.drivers.lun.brokered import Way, direct
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.ontap import OntapLuns
+from bootd.drivers.lun.ontap_rest import OntapSite
 from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.tools import Tools
 
@@ -18,14 +20,19 @@ class Options:
     portals: tuple[str, ...] = ()  # "address:port" that machines are told; empty: what the target says
     control_port: int = 0  # which tgtd
     way: Way = direct  # how tgtd is reached
+    ontap: OntapSite | None = None
 
 
 def _tgt(tools: Tools, options: Options) -> LunBackend:
     return TgtLuns(tools, portals=options.portals, control_port=options.control_port, way=options.way)
 
 
+def _ontap(tools: Tools, options: Options) -> LunBackend:
+    return OntapLuns(tools, options.ontap or OntapSite(), portals=options.portals)
+
+
 DRIVERS: Mapping[str, Callable[[Tools, Options], LunBackend]] = MappingProxyType(
-    {"fake": lambda tools, _: FakeLuns(tools), "tgt": _tgt}
+    {"fake": lambda tools, _: FakeLuns(tools), "ontap": _ontap, "tgt": _tgt}
 )
 
 

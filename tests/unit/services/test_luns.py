@@ -399,3 +399,12 @@ def test_whatever_happens_one_side_is_active_and_no_image_is_taken_from_a_bookin
                 assert each.side is not None
                 assert pair.sides[each.side].digest == each.digest
                 assert pair.sides[each.side].state != "staging"
+
+
+def test_a_node_logs_in_as_itself_where_the_target_knows_it_by_one_name() -> None:
+    deployments = (a_deployment(), replace(a_deployment(), id=77))
+    clones = [luns.new_clone(one, 1, "node1", BASE, one_login=True) for one in deployments]
+    assert len({clone.volume for clone in clones}) == 2
+    assert {clone.chap_user for clone in clones} == {"node.node1"}
+    own = [luns.new_clone(one, 1, "node1", BASE).chap_user for one in deployments]
+    assert own == [clone.volume for clone in clones]
