@@ -55,3 +55,18 @@ class FileSource:
         with self.path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+
+def octets_from(source: ByteSource, start: int) -> Iterator[bytes]:
+    """Yield *source* from its octet *start* on. Where it is no plain file, what comes before is read too."""
+    if isinstance(source, FileSource):
+        with source.path.open("rb") as file:
+            file.seek(start)
+            while chunk := file.read(CHUNK):
+                yield chunk
+        return
+    skip = start
+    for chunk in source.chunks():
+        if skip < len(chunk):
+            yield chunk[skip:]
+        skip = max(0, skip - len(chunk))

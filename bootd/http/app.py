@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from bootd.events import PacketDropped
-from bootd.http import boot, calendar, files, health, node
+from bootd.http import boot, calendar, files, health, images, node
 from bootd.http.errors import body_in_time, errors_to_sentences, server_logger
 from bootd.http.parts import PARTS, Parts
 from bootd.telemetry import Emit
@@ -67,6 +67,7 @@ def routes(app: web.Application) -> None:
     app.router.add_post(rf"/boot/{{mac}}.{{dialect:{dialects}}}", boot.script_of_mac)
     app.router.add_get("/boot/went/{attempt}", boot.went)
     app.router.add_get("/files/{name:.+}", files.get_file)
+    app.router.add_get(images.ROUTE, images.get_image)
     app.router.add_post("/node/v1/report", node.report)
     app.router.add_get(calendar.ROUTE, calendar.get_calendar)
     app.router.add_get("/healthz", health.healthz)

@@ -13,6 +13,7 @@ from bootd.boot.desk import ScriptDesk
 from bootd.boot.files import Answer
 from bootd.boot.token import Tokens
 from bootd.clock import Clock
+from bootd.drivers.transport import Offered
 from bootd.events import PacketDropped
 from bootd.http.errors import failure
 from bootd.model import PublishedCalendar
@@ -48,6 +49,10 @@ async def _no_calendar(token: str) -> PublishedCalendar | None:
     return None
 
 
+def _no_image(name: str) -> Offered | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything a handler may use."""
@@ -64,6 +69,7 @@ class Parts:
     address: str = ""  # what nodes are to call us; "" for the address they reached us by
     transfers: Transfers = field(default_factory=Transfers)
     calendar: Callable[[str], Awaitable[PublishedCalendar | None]] = _no_calendar  # by its token
+    offered: Callable[[str], Offered | None] = _no_image  # what a session of imaging offers, by its name
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

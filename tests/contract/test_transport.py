@@ -1,7 +1,11 @@
 """What every transport does."""
 
+import http.client
+import threading
+import time
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from bootd.drivers.source import BytesSource, FileSource
 from bootd.drivers.tools import Tools
 from bootd.drivers.transport import (
     Channel,
+    Network,
     Order,
     ReceiverStep,
     SessionMissing,
@@ -17,14 +22,32 @@ from bootd.drivers.transport import (
     SessionStep,
     Transport,
     TransportRefused,
+    Way,
     allocate,
 )
 from bootd.drivers.transport.course import Fate
 from bootd.drivers.transport.fake import FakeTransport
+from bootd.drivers.transport.http import HttpTransport
+from bootd.drivers.transport.udpcast import UdpcastTransport
+from tests.helpers.attended import Attended
+from tests.helpers.receivers import UdpReceivers
+from tests.helpers.segment import SENDER, Segment, segment
 from tests.helpers.site import HandClock
+from tests.helpers.web import Site, a_snapshot
+from tests.helpers.webserver import in_thread
 
 IMAGE = bytes(range(256)) * 1024
 POLLS = 10_000  # more than any session here takes
+
+
+@dataclass(frozen=True)
+class Short:
+    """A source that was cut off after half."""
+
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        yield IMAGE[: self.size // 2]
 
 
 class Bench(ABC):
@@ -152,6 +175,31 @@ class TransportContract:
         assert last.receivers[1].octets < len(IMAGE)
         assert last.receivers[1].reason
 
+    def test_each_receiver_is_told_its_way_and_others_none(self, bench: Bench) -> None:
+        with pytest.raises(SessionMissing):
+            bench.transport.way("s1", "node1")
+        bench.transport.start(bench.order())
+        way = bench.transport.way("s1", "node1")
+        assert way.channel is not None or way.path
+        assert bench.transport.way("s1", "node1") == way
+        with pytest.raises(TransportRefused, match="node3 is none of its receivers"):
+            bench.transport.way("s1", "node3")
+
+    def test_where_nobody_joins_the_session_ends_by_itself(self, bench: Bench) -> None:
+        bench.keep_away("node1")
+        bench.keep_away("node2")
+        bench.transport.start(bench.order())
+        last = bench.statuses("s1")[-1]
+        assert last.nodes(ReceiverStep.FAILED) == ("node1", "node2")
+        assert all("did not join" in one.reason for one in last.receivers)
+        assert bench.transport.sessions() == []
+
+    def test_an_image_that_ends_early_is_nobodys(self, bench: Bench) -> None:
+        bench.transport.start(replace(bench.order(), image=Short(len(IMAGE))))
+        last = bench.statuses("s1")[-1]
+        assert last.nodes(ReceiverStep.DONE) == ()
+        assert last.nodes(ReceiverStep.FAILED) == ("node1", "node2")
+
     def test_stopping_fails_those_that_are_not_done_and_may_be_repeated(self, bench: Bench) -> None:
         bench.transport.start(bench.order())
         bench.until_sending("s1")
@@ -230,3 +278,136 @@ class TestFake(TransportContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Bench:
         return FakeBench(tmp_path)
+
+
+NODES = ("node1", "node2", "node3")
+LOOK_S = 0.02  # between two looks at what really runs
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Segment]:
+    with segment(NODES) as made:
+        yield made
+
+
+class RealBench(Bench):
+    """What udpcast and HTTP have in common here: time passes by itself."""
+
+    def __init__(self) -> None:
+        self.channels: list[Channel] = []
+        self.away: set[str] = set()
+
+    def order(self, name: str = "s1", *receivers: str) -> Order:
+        self.channels.append(allocate(self.channels))
+        image = BytesSource(IMAGE, chunk=10_000)
+        nodes, channel = receivers or ("node1", "node2"), self.channels[-1]
+        return Order(name, image, nodes, channel, rate=4_000_000, join_wait_s=2, drop_after_s=1)
+
+    def keep_away(self, node: str) -> None:
+        self.away.add(node)
+
+    def let_pass(self) -> None:
+        time.sleep(LOOK_S)
+
+
+class UdpcastBench(RealBench):
+    def __init__(self, network: Segment, folder: Path) -> None:
+        super().__init__()
+        self.receivers = UdpReceivers(network, folder)
+        self.udpcast = UdpcastTransport(Tools(folder / "own"), Network(lambda: SENDER, network.whose))
+        self.transport = Attended(self.udpcast, self._come, lambda order: self._inside(network, order))
+
+    def _inside(self, network: Segment, order: Order) -> None:
+        """Start it from a thread in the sender's namespace, where its own threads then are too."""
+        network.sender.run(lambda: self.udpcast.start(order))
+
+    def _come(self, session: str, node: str, way: Way) -> None:
+        if node not in self.away:
+            assert way.transport == "udpcast"
+            assert way.channel is not None
+            self.receivers.start(session, node, way.channel)
+
+    def let_die(self, node: str) -> None:
+        self.receivers.dying[node] = 1
+
+    def received(self, session: str, node: str) -> bytes:
+        return self.receivers.received(session, node)
+
+    def let_pass(self) -> None:
+        super().let_pass()
+        self.receivers.look()
+
+    def close(self) -> None:
+        for session in self.udpcast.sessions():
+            self.udpcast.stop(session)
+        self.receivers.close()
+
+
+@pytest.mark.root
+class TestUdpcast(TransportContract):
+    @pytest.fixture
+    def bench(self, network: Segment, tmp_path: Path) -> Iterator[Bench]:
+        bench = UdpcastBench(network, tmp_path)
+        try:
+            yield bench
+        finally:
+            bench.close()
+
+
+class HttpBench(RealBench):
+    """Receivers are threads that fetch with the standard library's client."""
+
+    def __init__(self, folder: Path, port: int, network: Network) -> None:
+        super().__init__()
+        self._port, self._dying = port, set[str]()
+        self._got: dict[tuple[str, str], bytearray] = {}
+        self._threads: list[threading.Thread] = []
+        self.transport = Attended(HttpTransport(Tools(folder), network), self._come)
+
+    def let_die(self, node: str) -> None:
+        self._dying.add(node)
+
+    def received(self, session: str, node: str) -> bytes:
+        return bytes(self._got[session, node])
+
+    def close(self) -> None:
+        for session in self.transport.sessions():
+            self.transport.stop(session)
+        for thread in self._threads:
+            thread.join()
+
+    def _come(self, session: str, node: str, way: Way) -> None:
+        if node in self.away or (session, node) in self._got:
+            return
+        assert way.transport == "http"
+        got = self._got[session, node] = bytearray()
+        self._threads.append(threading.Thread(target=self._fetch, args=(way.path, got, node)))
+        self._threads[-1].start()
+
+    def _fetch(self, path: str, got: bytearray, node: str) -> None:
+        line = http.client.HTTPConnection("127.0.0.1", self._port)
+        try:
+            line.request("GET", path)
+            answer = line.getresponse()
+            while octets := answer.read1(4096):
+                got += octets
+                if node in self._dying and len(got) > len(IMAGE) // 2:
+                    return
+        except OSError:
+            return  # the session ended
+        finally:
+            line.close()
+
+
+class TestHttp(TransportContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Iterator[Bench]:
+        network = Network()
+        site = Site(a_snapshot())
+        site.parts = replace(site.parts, offered=network.offers.find)
+        with in_thread(site) as port:
+            bench = HttpBench(tmp_path, port, network)
+            try:
+                yield bench
+            finally:
+                bench.close()

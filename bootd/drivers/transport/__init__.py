@@ -11,8 +11,11 @@ from bootd.drivers.transport.base import (
     TransportError,
     TransportRefused,
     TransportUnreachable,
+    Way,
 )
 from bootd.drivers.transport.channels import STANDARD, Channel, ChannelsTaken, Range, allocate
+from bootd.drivers.transport.network import Network
+from bootd.drivers.transport.offers import Offered, Offers
 from bootd.drivers.transport.rates import grant, share
 from bootd.drivers.transport.table import DRIVERS, open_transport
 
@@ -21,6 +24,9 @@ __all__ = [
     "STANDARD",
     "Channel",
     "ChannelsTaken",
+    "Network",
+    "Offered",
+    "Offers",
     "Order",
     "Range",
     "ReceiverStatus",
@@ -32,6 +38,7 @@ __all__ = [
     "TransportError",
     "TransportRefused",
     "TransportUnreachable",
+    "Way",
     "allocate",
     "grant",
     "open_transport",

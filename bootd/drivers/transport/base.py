@@ -1,8 +1,10 @@
 """The interface of transports."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 from bootd.drivers.source import ByteSource
 from bootd.drivers.tools import Tools
@@ -25,7 +27,10 @@ __all__ = [
     "TransportError",
     "TransportRefused",
     "TransportUnreachable",
+    "Way",
     "check_order",
+    "check_receiver",
+    "opened",
 ]
 
 
@@ -40,6 +45,15 @@ class Order:
     rate: int  # bit/s on the wire at most, from the one budget
     join_wait_s: float = 60.0  # begins without those that have not joined by then
     drop_after_s: float = 30.0  # goes on without one that has been silent for so long
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a receiver is told, to take part in a session."""
+
+    transport: str  # by which means: a name of `DRIVERS`
+    channel: Channel | None = None  # where the image is sent, if it is multicast
+    path: str = ""  # where it is fetched, below bootd's own HTTP address, if it is not
 
 
 class SessionStep(StrEnum):
@@ -121,12 +135,25 @@ class Transport(ABC):
         """Return how far a session is, also when it is over; raises `SessionMissing`."""
 
     @abstractmethod
+    def way(self, session: str, node: str) -> Way:
+        """Return how the receiver *node* takes part, the same each time; raises `SessionMissing`.
+
+        Refused: a *node* that is not among the session's receivers.
+        """
+
+    @abstractmethod
     def stop(self, session: str) -> None:
         """Have the session over; who is not done has failed. Over or not there: fine."""
 
     @abstractmethod
     def sessions(self) -> list[str]:
         """Return the ids of those that are not over, in order; to end those that nobody wants any more."""
+
+
+def check_receiver(session: str, node: str, receivers: Collection[str]) -> None:
+    """Raise `TransportRefused` where *node* has no part in *session*."""
+    if node not in receivers:
+        raise TransportRefused(session, f"{node} is none of its receivers")
 
 
 def check_order(order: Order) -> None:
@@ -140,3 +167,13 @@ def check_order(order: Order) -> None:
         reason = f"{order.channel.address}:{order.channel.port} is no channel for a session"
     if reason:
         raise TransportRefused(order.id, reason)
+
+
+def opened(order: Order) -> Iterator[bytes]:
+    """Return the image, its first octets read already; raises `TransportRefused` where they cannot be."""
+    chunks = iter(order.image.chunks())
+    try:
+        first = next(chunks, b"")
+    except OSError as error:
+        raise TransportRefused(order.id, f"its image cannot be read: {error.strerror or error}") from error
+    return chain([first] if first else [], chunks)

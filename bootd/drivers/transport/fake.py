@@ -16,7 +16,10 @@ from bootd.drivers.transport.base import (
     Transport,
     TransportRefused,
     TransportUnreachable,
+    Way,
     check_order,
+    check_receiver,
+    opened,
 )
 from bootd.drivers.transport.course import Course, Fate
 
@@ -53,6 +56,9 @@ class FakeTransport(Transport):
     def status(self, session: str) -> SessionStatus:
         return self._do("status", session, lambda: self._status(self._find(session)))
 
+    def way(self, session: str, node: str) -> Way:
+        return self._do("way", session, lambda: self._way(self._find(session).order, node))
+
     def stop(self, session: str) -> None:
         self._do("stop", session, lambda: self._end(session, "stopped"))
 
@@ -84,14 +90,14 @@ class FakeTransport(Transport):
         for other in self._running():
             if order.channel.collides(other.order.channel):
                 raise TransportRefused(order.id, f"its channel collides with session {other.order.id}")
-        try:
-            next(iter(order.image.chunks()), b"")
-        except OSError as error:
-            raise TransportRefused(
-                order.id, f"its image cannot be read: {error.strerror or error}"
-            ) from error
+        chunks = opened(order)
         course = Course(order, dict(self.fates))
-        self._sessions[order.id] = _Session(order, self._tools.clock(), course)
+        session = _Session(order, self._tools.clock(), course, ended=_flaw(order, chunks))
+        self._sessions[order.id] = session
+
+    def _way(self, order: Order, node: str) -> Way:
+        check_receiver(order.id, node, order.receivers)
+        return Way("fake", channel=order.channel)
 
     def _end(self, session: str, reason: str) -> None:
         found = self._sessions.get(session)
@@ -119,3 +125,12 @@ class FakeTransport(Transport):
                 return deed()
 
         return self.faults.perform(verb, subject, alone)
+
+
+def _flaw(order: Order, chunks: Iterator[bytes]) -> str:
+    """Return why nobody can have the image whole, "" where it is as it said; receivers see it at once."""
+    try:
+        octets = sum(map(len, chunks))
+    except OSError as error:
+        return f"its image cannot be read: {error.strerror or error}"
+    return "" if octets == order.image.size else f"its image has {octets} octets, not {order.image.size}"
