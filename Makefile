@@ -14,11 +14,11 @@ LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static 
                 grub-common grub-efi-amd64-bin grub-pc-bin
 # Real clients and disk tools for the tests.
 TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs \
-                 busybox-static dnsmasq-base iproute2
+                 busybox-static dnsmasq-base iproute2 nftables udpcast
 # What images are unpacked with for LUNs.
 UNPACK_PACKAGES := qemu-utils partclone fdisk gzip zstd xz-utils bzip2 lz4
 # The peer of the boots in make bench.
-BENCH_PACKAGES := nginx-light
+BENCH_PACKAGES := nginx-light udpcast
 
 # $(call packages,LIST): install those of LIST that are missing, and say so first.
 define packages
@@ -93,7 +93,7 @@ test-packages:
 bench-packages:
 	$(call packages,$(BENCH_PACKAGES))
 serve-packages:
-	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin grub-pc-bin $(UNPACK_PACKAGES))
+	$(call packages,python3-venv ipxe grub-common grub-efi-amd64-bin grub-pc-bin udpcast $(UNPACK_PACKAGES))
 
 $(VENV)/bin/python:
 	$(call packages,python3-venv)

@@ -23,6 +23,7 @@ from bootd.boot.snapshot import Snapshot
 from bootd.boot.token import Tokens, read_or_make_secret
 from bootd.clock import utc_now
 from bootd.config import Config
+from bootd.drivers.transport import Network, Offers
 from bootd.events import (
     Event,
     InternalError,
@@ -36,6 +37,7 @@ from bootd.events import (
 from bootd.http.admin import AdminParts, make_admin_app
 from bootd.http.app import make_app, serve, serve_unix
 from bootd.http.parts import Parts, Transfers
+from bootd.imaging import make_network
 from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.tftp import TftpListener
@@ -76,6 +78,7 @@ class Daemon:
         self._emit = self._attribution.emit
         self._problems = Problems(self._emit)
         self._transfers = Transfers()
+        self._offers = Offers()
         self._subnets = config.subnets if config["dhcp.mode"] == "authoritative" else {}
         self._addresses = AddressWatch(self._subnets, ours=self._our_addresses, problems=self._problems)
         self._stopping = asyncio.Event()
@@ -224,7 +227,13 @@ class Daemon:
                 loop.call_soon_threadsafe(call, *words)
 
         emit, trouble = partial(on_loop, self._emit), partial(on_loop, self._trouble)
-        outfit = Outfit(self._config, emit, committed=self._look_again, way_to_tgtd=self._way_to_tgtd)
+        outfit = Outfit(
+            self._config,
+            emit,
+            committed=self._look_again,
+            way_to_tgtd=self._way_to_tgtd,
+            network=self._network(),
+        )
         if self._config["luns.backend"]:
             duty = LunDuty(self._open_store, outfit.luns, trouble=trouble, emit=emit)
             duty.start()
@@ -233,6 +242,10 @@ class Daemon:
         self._wake_calendar = calendar.wake
         calendar.start()
         stack.push_async_callback(asyncio.to_thread, calendar.stop)
+
+    def _network(self) -> Network:
+        host_name = self._attribution.host_name
+        return make_network(self._config, lambda: self._reach.served, self._clients, host_name, self._offers)
 
     def _make_desk(self) -> ScriptDesk:
         return ScriptDesk(
@@ -277,6 +290,7 @@ class Daemon:
             address=self._config["server.address"],
             transfers=self._transfers,
             calendar=calendars.get,
+            offered=self._offers.find,
         )
         runner = await serve(make_app(parts), sockets.http, self._emit)
         stack.push_async_callback(runner.cleanup)

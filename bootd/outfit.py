@@ -14,7 +14,7 @@ from bootd.drivers.lun import Broker, LunBackend, OntapSite, Options, Way, direc
 from bootd.drivers.lun.tgtd import socket_path
 from bootd.drivers.power import Powers
 from bootd.drivers.tools import Tools
-from bootd.drivers.transport import Transport, open_transport
+from bootd.drivers.transport import Network, Transport, open_transport
 from bootd.model import LunClone
 from bootd.services import luns
 from bootd.store import Store
@@ -85,9 +85,11 @@ class Outfit:
         committed: Callable[[], None] = lambda: None,
         clock: Clock = utc_now,
         way_to_tgtd: Way = direct,
+        network: Network | None = None,
     ) -> None:
         self._way_to_tgtd = way_to_tgtd
         self._config, self._emit, self._committed, self._clock = config, emit, committed, clock
+        self._network = network
         self._settings = keys.settings(config.__getitem__)
         self._powers = Powers(self._tools("power"))
         self._luns: LunBackend | None = None
@@ -120,12 +122,16 @@ class Outfit:
     def transport(self) -> Transport:
         """Return the transport; raises `GivenUp` where the site has none."""
         with self._lock:
-            self._transport = self._transport or self._open("imaging.transport", open_transport, "imaging")
+            key = "imaging.transport"
+            self._transport = self._transport or self._open(key, self._open_transport, "imaging")
             return self._transport
 
     def _open_luns(self, name: str, tools: Tools) -> LunBackend:
         portals, port = tuple(self._config["luns.portals"]), self._config["luns.control_port"]
         return open_backend(name, tools, Options(portals, port, self._way_to_tgtd, ontap_site(self._config)))
+
+    def _open_transport(self, name: str, tools: Tools) -> Transport:
+        return open_transport(name, tools, self._network)
 
     def _open(self, key: str, make: Callable[[str, Tools], T], folder: str) -> T:
         name = self._config[key]

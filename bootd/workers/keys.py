@@ -53,6 +53,11 @@ def _path(value: Any) -> str | None:
     return None if value == "" or (isinstance(value, str) and value.startswith("/")) else "an absolute path"
 
 
+def _interface(value: Any) -> str | None:
+    ok = isinstance(value, str) and re.fullmatch(r"[!-~]{0,15}", value) and "/" not in value
+    return None if ok else "the name of a network interface"
+
+
 def _memory_image(value: Any) -> str | None:
     try:
         check_name("memory image", value)
@@ -111,6 +116,7 @@ ROWS: tuple[tuple[str, Any, Check, str], ...] = (
     ),
     ("luns.iqn", "iqn.2026-01.net.bootd", _iqn, "what the iSCSI names of the nodes begin with"),
     ("imaging.transport", "", _driver("bootd.drivers.transport"), "what sends images; empty: nothing does"),
+    ("imaging.interface", "", _interface, "by which images are sent; empty: the one that is served"),
     ("imaging.memory_image", "imager", _memory_image, "the memory image that writes slots"),
     ("imaging.rate_mbit", 100, _whole(1, 1_000_000, "Mbit/s"), "Mbit/s of all sessions together"),
     ("imaging.join_timeout", 180, _whole(10, _DAY_S, "seconds"), "seconds for a machine to join its session"),
