@@ -1,6 +1,7 @@
 """``bootd slots``: what the disks of mesh nodes hold, partition by partition."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -201,13 +202,18 @@ def scheme_list(site: Site, as_json: bool) -> None:
         print_json([_plain_scheme(each) for each in found])
         return
     print_table(
-        ("GROUP", "DISK", "SLOTS"),
-        [(each.group or COMMON, each.disk, f"{each.first}-{each.last}") for each in found],
+        ("GROUP", "DISK", "SLOTS", "BOOT", "SWAP", "SPARE", "EACH SLOT"),
+        [(each.group or COMMON, each.disk, f"{each.first}-{each.last}", *_sizes(each)) for each in found],
     )
 
 
+def _sizes(each: SlotScheme) -> tuple[str, ...]:
+    mib = (each.boot_mib, each.swap_mib, each.spare_mib, each.slot_mib)
+    return tuple(f"{size} MiB" if size else "equal parts" for size in mib)
+
+
 def _plain_scheme(each: SlotScheme) -> dict[str, Any]:
-    return {"group": each.group or COMMON, "disk": each.disk, "first": each.first, "last": each.last}
+    return asdict(each) | {"group": each.group or COMMON}
 
 
 @scheme.command("set")
@@ -215,26 +221,23 @@ def _plain_scheme(each: SlotScheme) -> dict[str, Any]:
 @click.option("--disk", metavar="DEVICE", help="/dev/nvme0n1, /dev/sda …")
 @click.option("--first", type=int, help="Number of the first partition that is a slot.")
 @click.option("--last", type=int, help="Number of the last.")
+@click.option("--boot-mib", type=int, help="MiB for GRUB, where a disk is divided anew.")
+@click.option("--swap-mib", type=int, help="MiB of swap.")
+@click.option("--spare-mib", type=int, help="MiB of the partition kept for other things.")
+@click.option("--slot-mib", type=int, help="MiB of each slot; 0: equal parts of what is left.")
 @_dry_run
 @pass_site
-def scheme_set(
-    site: Site, group: str, disk: str | None, first: int | None, last: int | None, dry_run: bool
-) -> None:
+def scheme_set(site: Site, /, group: str, dry_run: bool, **given: Any) -> None:
     """Say which partitions are slots on the hosts of GROUP (@all: of all whose groups have no scheme).
 
     What is not given stays as it is. Refused while slots that would be lost hold images or are booked.
     """
-    if disk is None and first is None and last is None:
-        raise click.UsageError("nothing to change: give --disk, --first or --last")
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        raise click.UsageError("nothing to change: give --disk, --first, --last or a size")
     name = _group(group)
     with site.open_store(make=not dry_run) as store:
-        held = store.schemes().of((name,))
-        wanted = SlotScheme(
-            group=name,
-            disk=held.disk if disk is None else disk,
-            first=held.first if first is None else first,
-            last=held.last if last is None else last,
-        )
+        wanted = replace(store.schemes().of((name,)), group=name, **changes)
         service.set_scheme(store, site.actor, wanted, dry_run=dry_run)
     poke(site.data_dir)
     slots_of = f"{wanted.device(wanted.first)} to {wanted.device(wanted.last)}"

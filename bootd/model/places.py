@@ -32,12 +32,19 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class SlotScheme:
-    """Which partitions of which disk are slots, on the hosts of *group*; "" is for all others."""
+    """Which partitions of which disk are slots, on the hosts of *group*; "" is for all others.
+
+    The sizes count where a disk is divided anew: GRUB's partition, swap, a spare one, then the slots.
+    """
 
     group: str = ""
     disk: str = "/dev/sda"
     first: int = FIRST_SLOT
     last: int = LAST_SLOT
+    boot_mib: int = 1024
+    swap_mib: int = 4096
+    spare_mib: int = 4096
+    slot_mib: int = 0  # of each slot; 0: equal parts of what the disk has left
 
     @property
     def numbers(self) -> range:

@@ -277,6 +277,9 @@ def set_scheme(store: Store, actor: str, scheme: SlotScheme, *, dry_run: bool = 
             f"{scheme.first} to {scheme.last}",
             f"a first and a last partition from 1 to {LAST_PARTITION}",
         )
+    for what, least in (("boot", 64), ("swap", 1), ("spare", 1), ("slot", 0)):
+        if getattr(scheme, f"{what}_mib") < least:
+            raise BadValue(f"{what} size", str(getattr(scheme, f"{what}_mib")), f"MiB, {least} or more")
     with store.transaction(actor, "slots scheme set") as change:
         _check_group(change, scheme.group)
         schemes = dict(change.schemes().by_group)

@@ -65,12 +65,15 @@ def slot_of(row: Row) -> Slot:
     )
 
 
+_SCHEME_COLUMNS = ("disk", "first", "last", "boot_mib", "swap_mib", "spare_mib", "slot_mib")
+
+
 def _scheme_row(scheme: SlotScheme) -> dict[str, Any]:
-    return {"key": scheme.group} | {name: getattr(scheme, name) for name in ("disk", "first", "last")}
+    return {"key": scheme.group} | {name: getattr(scheme, name) for name in _SCHEME_COLUMNS}
 
 
 def _scheme(row: Row) -> SlotScheme:
-    return SlotScheme(row["key"], row["disk"], row["first"], row["last"])
+    return SlotScheme(row["key"], **{name: row[name] for name in _SCHEME_COLUMNS})
 
 
 def _pair_row(pair: LunPair) -> dict[str, Any]:
@@ -243,7 +246,7 @@ SLOT_SCHEME = Kind(
     "slot_scheme",
     "slot_schemes",
     "key",
-    ("key", "disk", "first", "last"),
+    ("key", *_SCHEME_COLUMNS),
     frozenset(),
     _scheme_row,
     _scheme,

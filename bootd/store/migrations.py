@@ -101,7 +101,8 @@ CREATE TABLE slots (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX slots_by_content ON slots(number, state, image, pinned, host, last_used_at);
 CREATE TABLE slot_schemes (
-  key TEXT PRIMARY KEY, disk TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL
+  key TEXT PRIMARY KEY, disk TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  boot_mib INTEGER NOT NULL, swap_mib INTEGER NOT NULL, spare_mib INTEGER NOT NULL, slot_mib INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE lun_pairs (
   key TEXT PRIMARY KEY, size INTEGER NOT NULL, sides TEXT NOT NULL

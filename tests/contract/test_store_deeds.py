@@ -166,7 +166,7 @@ def test_slots_and_clones_and_schemes_are_told_by_where_they_are(store: Store) -
     assert store.clones("roots") == [a_clone(), a_clone("node1", 1)]
     assert store.clones("roots", 1) == [a_clone("node1", 1)]
     assert store.clones("others") == []
-    scheme = SlotScheme("new", "/dev/nvme0n1", 5, 9)
+    scheme = SlotScheme("new", "/dev/nvme0n1", 5, 9, 64, 128, 256, 512)
     keep(store, scheme)
     assert store.schemes().of(("x", "new")) == scheme
     assert store.schemes().of(("x",)) == SlotScheme()

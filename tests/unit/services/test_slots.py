@@ -257,6 +257,7 @@ def test_scheme_is_kept_and_forgotten(lab: Store) -> None:
         pytest.param(SlotScheme("lab", first=9, last=8), BadValue, id="backwards"),
         pytest.param(SlotScheme("lab", first=0), BadValue, id="no-partition"),
         pytest.param(SlotScheme("lab", last=256), BadValue, id="too-many"),
+        pytest.param(SlotScheme("lab", swap_mib=0), BadValue, id="no-swap"),
     ],
 )
 def test_scheme_that_cannot_be_is_refused(lab: Store, scheme: SlotScheme, error: type[Exception]) -> None:
