@@ -10,16 +10,18 @@ from pathlib import Path
 
 from bootd.lab import needs
 from bootd.lab.errors import LabError
-from tests.bench import answers, boot, change, lifecycle, lun, memory, start
+from tests.bench import answers, boot, change, flip, lifecycle, lun, memory, start, unpack
 from tests.bench.figures import Figure, as_json, table
 
 Part = Callable[[int, Path], Iterator[Figure]]
 PARTS: dict[str, Part] = {
     "start": start.measure,
     "lifecycle": lifecycle.measure,
+    "flip": flip.measure,
     "change": change.measure,
     "memory": memory.measure,
     "lun": lun.measure,
+    "unpack": unpack.measure,
     "answers": answers.measure,
     "boot": boot.measure,
 }
