@@ -1,5 +1,7 @@
 """A reservation is over: its images leave their places, its nodes go back to their default, its clones go.
 
+Sessions of nodes that were switched are ended with their clones: nobody is behind them any more. A clone
+that a node is logged in to which could not be switched is left to the sweep, and named.
 What slots hold stays there as a cache. A node that the next reservation boots is left to that
 one's START: it is switched once, and its old clone goes when it is up.
 """
@@ -9,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bootd.drivers.errors import DriverError
+from bootd.drivers.lun import LunBusy
 from bootd.lifecycle import RESERVATION
 from bootd.model import Deployment, Job, JobKind, Outcome, Reservation
 from bootd.services import luns, slots
@@ -103,7 +106,7 @@ class End:
             ):
                 pass
             return
-        volumes = list(_volumes(work))
+        volumes = _volumes(work)
         problems = _delete(work, volumes)
         note = "; ".join([switching.tally(work, work.job.nodes), *problems.values()])
         with work.finish(switching.verdict(work), note) as change:
@@ -182,12 +185,19 @@ def _is_leaving(work: Work, node: str) -> bool:
     return any(job is not None and job.kind is JobKind.START for job in others)
 
 
-def _volumes(work: Work) -> Iterator[str]:
+def _volumes(work: Work) -> dict[str, bool]:
+    """Return the clones, and of each whether its node was switched, so that sessions on it can be ended."""
+    found: dict[str, bool] = {}
     for deployment in work.store.deployments_of(work.job.reservation or 0):
-        yield from luns.clone_volumes(work.store, deployment)
+        found.update(dict.fromkeys(luns.clone_volumes(work.store, deployment), True))
+        for node in work.nodes(Outcome.FAILED):
+            for side in range(len(luns.SIDES)):
+                if (volume := luns.clone_volume(deployment, side, node)) in found:
+                    found[volume] = False
+    return found
 
 
-def _delete(work: Work, volumes: list[str]) -> dict[str, str]:
+def _delete(work: Work, volumes: Mapping[str, bool]) -> dict[str, str]:
     """Have the clones gone; return those that cannot go, and why. Raises what is worth another try."""
     problems: dict[str, str] = {}
     later: DriverError | None = None
@@ -195,12 +205,14 @@ def _delete(work: Work, volumes: list[str]) -> dict[str, str]:
         return problems
     backend = work.context.luns()
     there = {volume.name for volume in backend.volumes()}
-    for volume in volumes:
+    for volume, is_left in volumes.items():
         if volume not in there:
             continue
         try:
-            backend.unexport(volume, force=True)
+            backend.unexport(volume, force=is_left)
             backend.delete(volume)
+        except LunBusy as error:
+            problems[volume] = str(error)
         except DriverError as error:
             if error.is_permanent:
                 problems[volume] = str(error)

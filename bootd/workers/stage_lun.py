@@ -6,14 +6,14 @@ done again after a kill: the backend takes what is there already as done, and wh
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from bootd.darkstore.errors import BadImage, DarkStoreAway
 from bootd.darkstore.source import Damaged, NotForLun, open_source
 from bootd.darkstore.unpack.errors import MissingTool, ToolFailed
 from bootd.darkstore.unpack.unpack import check_image, octets_of
-from bootd.drivers.lun import LunBackend, LunRefused
+from bootd.drivers.lun import LunBackend, LunBusy, LunRefused
 from bootd.errors import BootdError
 from bootd.lifecycle import DISK_IMAGE
 from bootd.model import DeployedNode, Deployment, DiskImage, ImageKind, JobPart, Outcome, Reservation
@@ -131,11 +131,15 @@ def _damaged(work: Work, image: DiskImage, problems: Sequence[str]) -> GivenUp:
 
 
 def _clear(work: Work) -> None:
-    """Remove the clones that nobody needs, and those that an earlier job for this deployment left."""
+    """Remove the clones that nobody needs, and those that an earlier job for this deployment left.
+
+    One of an earlier booking that a machine is logged in to is left to the sweep.
+    """
     goal, backend = goal_of(work), work.context.luns()
     stale = [clone.volume for clone in luns.stale_clones(work.store, goal.pair.group)]
     own = luns.clone_volumes(work.store, goal.deployment)
-    remove_volumes(work, backend, [*stale, *own])
+    remove_volumes(work, backend, own)
+    stale = _removed(work, backend, stale)
     is_there = _holds_image(backend, goal)
     following = CLONE if is_there else WRITE if _is_raw(work, goal) else UNPACK
     with work.commit(following, note="making clones" if is_there else "") as change:
@@ -146,6 +150,19 @@ def _clear(work: Work) -> None:
             _staged(work, change, goal)
         elif goal.pair.sides[goal.side].image is not None:
             _stage_anew(work, change, goal)
+
+
+def _removed(work: Work, backend: LunBackend, volumes: Sequence[str]) -> list[str]:
+    """Delete those that nobody is logged in to; return what is gone now."""
+    there = {volume.name for volume in backend.volumes()}
+    gone = [volume for volume in volumes if volume not in there]
+    for volume in sorted(there.intersection(volumes)):
+        with suppress(LunBusy):
+            backend.unexport(volume)
+            backend.delete(volume)
+            gone.append(volume)
+        work.show()
+    return gone
 
 
 def _holds_image(backend: LunBackend, goal: Goal) -> bool:

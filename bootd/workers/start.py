@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from bootd.drivers.errors import DriverError
 from bootd.errors import BootdError, NotFound, Refused
 from bootd.lifecycle import RESERVATION
 from bootd.model import Deployment, JobPart, Outcome, Reservation
-from bootd.services import luns, nodeset, slots
+from bootd.services import lunlooks, luns, nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import OVER, flipped, moved
 from bootd.store import Reads, Transaction
@@ -89,7 +90,10 @@ class Start:
             ):
                 pass
             return
-        with work.finish(switching.verdict(work), switching.tally(work, work.job.nodes)):
+        doubts = _doubts(work, found)
+        with work.finish(
+            switching.verdict(work), "; ".join([switching.tally(work, work.job.nodes), *doubts])
+        ):
             pass
 
     def fail(self, work: Work, why: str) -> None:
@@ -180,6 +184,21 @@ def _follow(work: Work, deployment: Deployment) -> None:
             work.note_parts(part if part.outcome is Outcome.OPEN else _placing(part, work.now))
         elif standing.get(node) == "ready":
             work.note_parts(switching.begin(part, work.now))
+
+
+def _doubts(work: Work, found: list[Deployment]) -> list[str]:
+    """Say which nodes run by their word and are not logged in to their clones; it decides nothing."""
+    on_luns = [deployment for deployment in found if deployment.group is not None]
+    nodes = [node for deployment in on_luns for node in work.store.deployed_nodes(deployment.id)]
+    if not any(node.state == "running" for node in nodes):
+        return []
+    try:
+        sessions = work.context.luns().sessions()
+    except (DriverError, GivenUp):
+        return []
+    doubts = lunlooks.doubts(work.store, [node for node in nodes if node.node in work.job.nodes], sessions)
+    names = nodeset.fold(doubts)
+    return [f"in doubt: {names} not logged in, by the target's table, and said to run"] if doubts else []
 
 
 def _running(reads: Reads, found: list[Deployment]) -> set[str]:

@@ -25,6 +25,7 @@ from bootd.model import (
     Slot,
 )
 from bootd.services import luns
+from bootd.services.lunsweep import sweep
 from bootd.workers.end import End
 from bootd.workers.start import Start
 from bootd.workers.work import Handler
@@ -341,6 +342,21 @@ def test_a_clone_that_cannot_go_is_named_and_the_others_go(tmp_path: Path) -> No
     shop.run()
     assert left(shop)[1] == [first]
     assert "snapshots depend on it" in shop.job().note
+
+
+def test_a_clone_stays_for_the_sweep_while_a_node_that_cannot_be_switched_is_logged_in(
+    tmp_path: Path,
+) -> None:
+    shop = a_site(tmp_path)
+    _, second = on_luns(shop)
+    for verb in ("reset-hard", "off"):
+        shop.power.faults.plant(Refuse("wrong password"), verb, "node2", times=None)
+    shop.run_for(200)
+    assert left(shop) == (["roots-a", second], [second])
+    assert f"volume {second}: in use by" in shop.job().note
+    assert [each.volume for each in sweep(shop.store, shop.luns, "calendar").left] == [second]
+    shop.luns.log_out(second, f"{shop.settings.base_iqn}:node2")
+    assert sweep(shop.store, shop.luns, "calendar").removed == (second,)
 
 
 def test_killed_while_clones_are_deleted_the_rest_goes_later(tmp_path: Path) -> None:

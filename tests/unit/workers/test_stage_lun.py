@@ -21,6 +21,7 @@ from bootd.model import (
     Outcome,
 )
 from bootd.services import images, jobs, luns
+from bootd.services.lunsweep import sweep
 from bootd.workers import lunclones
 from bootd.workers.engine import Engine
 from bootd.workers.stage_lun import SIDE_TAKEN_S, StageLun
@@ -121,14 +122,18 @@ def test_clones_of_a_booking_under_way_are_untouched_while_the_next_is_staged(sh
     assert shop.content(shop.clone("node1").volume).startswith(IMAGE)
 
 
-def test_clones_left_by_an_ended_booking_go_even_with_a_session_that_hangs(shop: LunShop) -> None:
+def test_clones_left_by_an_ended_booking_go_but_one_that_a_machine_is_logged_in_to(shop: LunShop) -> None:
     first = shop.staged()
     old = shop.clone("node1")
     shop.log_in(old)
     shop.end(first)
     shop.staged(shop.add_image(OTHER))
-    assert old.volume not in shop.volumes()
-    assert len(shop.volumes()) == 1 + len(NODES)
+    assert len(shop.volumes()) == 1 + 1 + len(NODES)
+    assert shop.luns.sessions(old.volume)
+    assert shop.store.find(LunClone, old.volume) == old
+    assert [left.volume for left in sweep(shop.store, shop.luns, "calendar").left] == [old.volume]
+    shop.luns.log_out(old.volume, old.initiator)
+    assert sweep(shop.store, shop.luns, "calendar").removed == (old.volume,)
 
 
 def test_clones_that_the_end_of_a_booking_is_about_to_remove_are_left_to_it(shop: LunShop) -> None:

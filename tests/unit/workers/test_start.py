@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from bootd.drivers.faults import Crash, Unreachable
+from bootd.drivers.lun import Chap
 from bootd.drivers.power import PowerState
 from bootd.model import Deployment, Job, JobKind, LunPair, LunSide, Outcome, Reservation, Role, Slot
 from bootd.workers.start import Start
 from tests.helpers.deeds import (
     HOUR,
     IMAGE,
+    a_clone,
     a_deployment,
     a_job,
     a_node,
@@ -216,6 +218,48 @@ def test_a_lun_pair_is_flipped_to_the_side_of_the_image(tmp_path: Path) -> None:
     pair = shop.store.find(LunPair, "roots")
     assert pair is not None
     assert pair.active == 1
+
+
+def on_clones(shop: Workshop, *logged_in: str) -> None:
+    """Have node1 and node2 say that they run from clones that are exported to them."""
+    lun = {"slot": None, "group": "roots", "role": Role.ROOT, "side": 0, "digest": "sha256:1"}
+    shop.keep(a_pair(), a_deployment(flipped_at=None, state="lun-ready", **lun))
+    shop.luns.create("roots-a", 4096)
+    for node in NODES:
+        clone, chap = a_clone(node), Chap(node, "secret-secret")
+        shop.luns.clone("roots-a", clone.volume)
+        shop.luns.export(clone.volume, clone.initiator, chap)
+        if node in logged_in:
+            shop.luns.log_in(clone.volume, clone.initiator, chap)
+        shop.keep(clone, a_node(node, device="", volume=clone.volume))
+    shop.run()
+    shop.keep(*(a_node(node, state="running", device="", volume=a_clone(node).volume) for node in NODES))
+
+
+def test_nodes_that_run_and_are_logged_in_leave_no_doubt(tmp_path: Path) -> None:
+    shop = a_site(tmp_path)
+    on_clones(shop, *NODES)
+    shop.run_for(12)
+    assert (shop.job().state, shop.job().note) == ("done", "2 nodes: 2 ok")
+
+
+def test_node_that_runs_by_its_word_and_is_not_logged_in_is_ok_and_named(tmp_path: Path) -> None:
+    shop = a_site(tmp_path)
+    on_clones(shop, "node1")
+    shop.run_for(12)
+    assert shop.job().state == "done"
+    assert (
+        shop.job().note
+        == "2 nodes: 2 ok; in doubt: node2 not logged in, by the target's table, and said to run"
+    )
+
+
+def test_target_that_does_not_answer_leaves_no_doubt_and_holds_up_nobody(tmp_path: Path) -> None:
+    shop = a_site(tmp_path)
+    on_clones(shop)
+    shop.luns.faults.plant(Unreachable(), "sessions", times=None)
+    shop.run_for(12)
+    assert (shop.job().state, shop.job().note) == ("done", "2 nodes: 2 ok")
 
 
 def test_a_lun_that_holds_nothing_fails_its_image_and_the_reason_is_told(tmp_path: Path) -> None:
