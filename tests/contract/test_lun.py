@@ -17,12 +17,16 @@ from bootd.drivers.lun import (
     Session,
     Volume,
 )
+from bootd.drivers.lun.configfs import Configfs
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.lio import LioLuns
+from bootd.drivers.lun.lio_plan import target_of
 from bootd.drivers.lun.ontap import OntapLuns
 from bootd.drivers.lun.ontap_rest import OntapSite
 from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.source import BytesSource, FileSource
 from bootd.drivers.tools import Tools
+from tests.helpers.configfs import PlayedConfigfs
 from tests.helpers.initiator import Initiator
 from tests.helpers.ontap_server import certificate, ontap_system
 from tests.helpers.ontap_state import PASSWORD, SVM, USER, VOLUME, Ontap
@@ -484,3 +488,73 @@ class TestOntap(LunContract):
         assert [one.volume for one in bench.luns.sessions()] == ["b"]
         bench.log_out("b", NODE1)
         bench.log_in("b", NODE1, CHAP)
+
+
+class PlayedLioBench(Bench):
+    """Our orders to LIO, in a folder that plays the kernel."""
+
+    def __init__(self, folder: Path) -> None:
+        self._kernel = PlayedConfigfs(folder / "target")
+        self.luns = LioLuns(Tools(folder / "luns"), tree=self._kernel)
+
+    def log_in(self, volume: str, initiator: str, chap: Chap) -> None:
+        self._kernel.log_in(target_of(volume), initiator, chap.user, chap.secret)
+
+    def log_out(self, volume: str, initiator: str) -> None:
+        self._kernel.log_out(target_of(volume), initiator)
+
+    def write(self, volume: str, initiator: str, octets: bytes) -> None:
+        self._kernel.machine_writes(target_of(volume), octets)
+
+
+class TestLioPlayed(LunContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Bench:
+        return PlayedLioBench(tmp_path)
+
+
+LIO_PORT = 33260  # of the tests' own portals
+
+
+class LioBench(Bench):
+    """The kernel's own target; the initiators are libiscsi's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lio = LioLuns(Tools(folder / "luns"), portals=[f"127.0.0.1:{LIO_PORT}"])
+        self.luns = self.lio
+        self._initiators: dict[tuple[str, str], Initiator] = {}
+
+    def log_in(self, volume: str, initiator: str, chap: Chap) -> None:
+        where = f"127.0.0.1:{LIO_PORT}"
+        session = Initiator(initiator, where, target_of(volume), 1, chap.user, chap.secret)
+        self._initiators[volume, initiator] = session
+
+    def log_out(self, volume: str, initiator: str) -> None:
+        self._initiators.pop((volume, initiator)).log_out()
+
+    def write(self, volume: str, initiator: str, octets: bytes) -> None:
+        self._initiators[volume, initiator].write(0, octets)
+
+    def close(self) -> None:
+        for session in self._initiators.values():
+            session.log_out()
+        for volume in self.luns.volumes():
+            self.luns.unexport(volume.name, force=True)
+
+
+@pytest.mark.root
+class LioContract(LunContract):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Iterator[Bench]:
+        bench = LioBench(tmp_path)
+        yield bench
+        bench.close()
+
+
+if Configfs().is_there():
+    TestLio = LioContract
+else:
+
+    @pytest.mark.root
+    def test_lio_of_this_kernel() -> None:
+        pytest.skip("LIO IS NOT TESTED HERE: this kernel has none (modprobe iscsi_target_mod)")

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from bootd.drivers.lun.base import LunBackend, LunRefused
 from bootd.drivers.lun.brokered import Way, direct
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.lio import LioLuns
 from bootd.drivers.lun.ontap import OntapLuns
 from bootd.drivers.lun.ontap_rest import OntapSite
 from bootd.drivers.lun.tgt import TgtLuns
@@ -27,12 +28,16 @@ def _tgt(tools: Tools, options: Options) -> LunBackend:
     return TgtLuns(tools, portals=options.portals, control_port=options.control_port, way=options.way)
 
 
+def _lio(tools: Tools, options: Options) -> LunBackend:
+    return LioLuns(tools, portals=options.portals)
+
+
 def _ontap(tools: Tools, options: Options) -> LunBackend:
     return OntapLuns(tools, options.ontap or OntapSite(), portals=options.portals)
 
 
 DRIVERS: Mapping[str, Callable[[Tools, Options], LunBackend]] = MappingProxyType(
-    {"fake": lambda tools, _: FakeLuns(tools), "ontap": _ontap, "tgt": _tgt}
+    {"fake": lambda tools, _: FakeLuns(tools), "lio": _lio, "ontap": _ontap, "tgt": _tgt}
 )
 
 
