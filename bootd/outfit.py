@@ -56,6 +56,12 @@ def luns_folder(config: Config) -> Path:
     return config.data_dir / "drivers" / "luns"
 
 
+def has_no_volumes(config: Config) -> bool:
+    """Tell whether volumes would lie on this machine, and none was ever made: nothing is made by looking."""
+    is_local = config["luns.backend"] not in ("", "ontap")
+    return is_local and not luns_folder(config).is_dir()
+
+
 def ontap_site(config: Config) -> OntapSite:
     """Return what the configuration says of ONTAP, all of it or not."""
     files = {name: config[f"luns.ontap.{name}"] for name in ("password_file", "ca_file")}

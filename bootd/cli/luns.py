@@ -12,7 +12,7 @@ from bootd.clock import utc_now
 from bootd.drivers.lun import LunBackend, LunUnreachable, Session
 from bootd.errors import BootdError
 from bootd.model import LunClone, LunPair, LunSide
-from bootd.outfit import Outfit, luns_folder
+from bootd.outfit import Outfit, has_no_volumes
 from bootd.services import lunflip, lunlooks, lunsweep, nodeset
 from bootd.services import luns as service
 from bootd.services.lunflip import Flipped
@@ -178,7 +178,7 @@ def gc(site: Site, group: str | None, force: bool, dry_run: bool, as_json: bool)
     """
     groups = None if group is None else [group]
     swept = lunsweep.Swept()
-    if luns_folder(site.config).is_dir() or not site.config["luns.backend"]:
+    if not has_no_volumes(site.config):
         with site.open_store(make=not dry_run) as store:
             manner = {"unknown": True, "force": force, "dry_run": dry_run}
             swept = lunsweep.sweep(store, _backend(site), site.actor, groups=groups, **manner)
@@ -251,7 +251,7 @@ def _ask(site: Site, shown: service.Shown) -> Told:
     if not shown.clones:
         return Told()
     try:
-        if site.config["luns.backend"] and not luns_folder(site.config).is_dir():
+        if has_no_volumes(site.config):
             return Told(why="no volume was ever made on this machine")
         return lunlooks.ask(_backend(site), shown.clones)
     except (BootdError, OSError) as error:

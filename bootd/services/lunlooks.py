@@ -23,7 +23,8 @@ def ask(backend: LunBackend, clones: Iterable[LunClone]) -> Told:
     for session in backend.sessions():
         if session.volume in sessions:
             sessions[session.volume].append(session)
-    return Told(sessions, {volume: _written(backend, volume) for volume in sessions})
+    asked = sessions if backend.tells_written else ()
+    return Told(sessions, {volume: _written(backend, volume) for volume in asked})
 
 
 def _written(backend: LunBackend, volume: str) -> int | None:

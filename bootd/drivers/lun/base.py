@@ -129,6 +129,7 @@ class LunBackend(ABC):
     # True: the target knows a machine by one CHAP name and secret for all its volumes, so its exports
     # must name the same. False: each volume may have its own.
     one_login_each_machine: ClassVar[bool] = False
+    tells_written: ClassVar[bool] = False  # whether `written` may know anything
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools

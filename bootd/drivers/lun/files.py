@@ -43,6 +43,8 @@ class FileLuns(LunBackend):
     Whatever order they work in, a target lets nobody in whom the record does not name.
     """
 
+    tells_written = True
+
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self._shelf = Shelf(tools.folder)
