@@ -42,7 +42,8 @@ def drop_privileges(config: Config, emit: Emit) -> None:
     database = config.database
     elsewhere = [] if database.parent == data else [*database.parent.glob(f"{database.name}*")]
     # what commands made as root before we first ran: volumes of LUNs, and images where they are here
-    whole = [data / "drivers", *([dark] if (dark := config.dark_store).parent == data else [])]
+    dark = [config.dark_store] if config.dark_store.parent == data else []
+    whole = [data / "drivers", data / "unpacked", *dark]
     inside = [path for folder in whole for path in privileges.below(folder)]
     privileges.drop(whom, [data, *data.iterdir(), *inside, *elsewhere])
     emit(PrivilegesDropped(user=whom))

@@ -7,6 +7,7 @@ from bootd.model import DiskImage, ImageKind
 
 SECTOR = 512  # octets; LUNs have no other
 _GPT_END = 33 * SECTOR  # octets of the second table and header
+_TOOLS = ("partclone", "dd", "mkswap", "")
 _UNREADABLE = ("lrz",)  # compressions whose program cannot read a stream
 
 
@@ -59,8 +60,10 @@ def why_not(image: DiskImage) -> str:
 
 def _partitions(image: DiskImage, disk: Mapping[str, Any]) -> str:
     for part in disk.get("partitions", ()):
-        if part["tool"] == "ntfsclone":
-            return _not(image, f"has {part['device']} as ntfsclone saves it: save it with partclone (-q2)")
+        if part["tool"] not in _TOOLS:
+            return _not(
+                image, f"has {part['device']} as {part['tool']} saves it: save it with partclone (-q2)"
+            )
         if part["compression"] in _UNREADABLE:
             return _not(image, f"has {part['device']} compressed with lrzip: save it with zstd (-z9p)")
     return ""

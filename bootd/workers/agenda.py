@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from bootd.darkstore import forlun
 from bootd.model import Deployment, DiskImage, Job, JobKind, Outcome, Reservation, Role
 from bootd.services import deployments
 from bootd.services.booking import LIVE
@@ -234,16 +235,19 @@ class Agenda:
         """Return the octets of the image and how long before the start it has to begin its way."""
         key = (kind, str(deployment.image), len(deployment.nodes))
         if key not in self._lead_times:
-            octets = self._size(key[1])
+            octets = self._size(key[1], kind)
             past = self._past[kind]
             self._lead_times[key] = (octets, lead_time(kind, octets, key[2], past, self._pace))
         return self._lead_times[key]
 
-    def _size(self, ref: str) -> int:
-        if ref not in self._sizes:
+    def _size(self, ref: str, kind: JobKind) -> int:
+        """Return what is carried: to slots the files, to LUNs the disk they are of."""
+        key = f"{kind} {ref}"
+        if key not in self._sizes:
             image = self._reads.find(DiskImage, ref)
-            self._sizes[ref] = 0 if image is None else image.size
-        return self._sizes[ref]
+            disk = forlun.disk_size(image) if image is not None and kind is JobKind.STAGE_LUN else None
+            self._sizes[key] = disk or (0 if image is None else image.size)
+        return self._sizes[key]
 
     @cached_property
     def _past(self) -> dict[JobKind, list[Past]]:

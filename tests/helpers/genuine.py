@@ -60,12 +60,12 @@ class Part:
     size: int
     system: str
 
-    def fill(self, path: Path) -> None:
-        """Make the file system, with `FILES` in it."""
+    def fill(self, path: Path, files: Mapping[str, bytes]) -> None:
+        """Make the file system, with *files* in it."""
         with path.open("wb") as file:
             file.truncate(self.size)
         tree = path.with_suffix(".tree")
-        for name, octets in FILES.items():
+        for name, octets in files.items():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes(octets)
         if self.system == "ext4":
@@ -81,7 +81,9 @@ class Part:
 class GenuineDisk:
     """A disk of *sectors* with the partitions of an sfdisk script, made in *folder*."""
 
-    def __init__(self, folder: Path, script: str, sectors: int = 131072) -> None:
+    def __init__(
+        self, folder: Path, script: str, sectors: int = 131072, files: Mapping[str, bytes] = FILES
+    ) -> None:
         folder.mkdir(parents=True)
         self.folder, self.path, self.sectors = folder, folder / "sda", sectors
         self.label = "gpt" if "label: gpt" in script else "dos"
@@ -91,7 +93,7 @@ class GenuineDisk:
         self.parts = parts_of(self.path)
         for part in self.parts:
             if part.system:
-                part.fill(self.file(part))
+                part.fill(self.file(part), files)
                 self._put(part.start, self.file(part).read_bytes())
         self._put(0, b"boot code".ljust(440, b"\x90"))
         if self.label == "dos":

@@ -98,7 +98,7 @@ class _Restoring:
         self._write(0, code)
         if self._label != "dos":
             return
-        first = min(part["start"] for part in self._disk["partitions"])
+        first = min((part["start"] for part in self._disk["partitions"]), default=_SECTOR)
         self._write(_SECTOR, self._octets(f"{self._base}-hidden-data-after-mbr")[: max(0, first - _SECTOR)])
         for part in self._disk["partitions"]:
             device = str(part["device"]).replace("/", "-")

@@ -62,8 +62,8 @@ class _Writer:
     ) -> None:
         self._order, self._folder, self._limits = order, folder, limits
         self._parts, self._stream = parts, stream
-        first = next(order.peek(parts[0]), b"")
-        self._unpacker = UNPACKERS[stream.compression or compression_of(first)]
+        compression = stream.compression or compression_of(next(order.peek(parts[0]), b""))
+        self._unpacker = UNPACKERS[compression]
 
     def check_header(self, size: int) -> None:
         """Raise `BadImage` where the file system is larger than its partition: it would overwrite others."""

@@ -36,7 +36,7 @@ def check_image(image: DiskImage, lun_size: int) -> None:
 
 def _tools(image: DiskImage) -> list[str]:
     own = qcow2.TOOLS if image.kind is ImageKind.QCOW2 else clonezilla.tools_of(image)
-    return ["setpriv", "prlimit", *own]
+    return ["setpriv", "nice", "prlimit", *own]
 
 
 def unpack(

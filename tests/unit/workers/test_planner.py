@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from bootd.events import Event, InternalError, ReservationMissed
-from bootd.model import Deployment, Host, Job, JobKind, JobPart, LunPair, Outcome, Reservation, Role
+from bootd.model import (
+    Deployment,
+    Host,
+    ImageKind,
+    Job,
+    JobKind,
+    JobPart,
+    LunPair,
+    Outcome,
+    Reservation,
+    Role,
+)
 from bootd.services import jobs
 from bootd.workers.agenda import free_for
 from bootd.workers.planner import plan
@@ -123,6 +134,15 @@ def test_lun_is_staged_a_lead_time_before_the_start(site: Site) -> None:
     assert site.open == []
     site.plan(at(10) - STAGE_LEAD)
     assert site.open == [(STAGE, 1)]
+
+
+def test_lun_is_staged_in_the_time_that_the_disk_takes_and_not_what_it_is_packed_in(site: Site) -> None:
+    site.book(place=ROOT)
+    ref, size = site.deployment().image, 100 << 30
+    described = {"kind": ImageKind.QCOW2, "description": {"virtual_size": size}}
+    keep(site.store, a_disk_image(ref.name, ref.version or 1, project=ref.project, **described))
+    site.plan(at(10) - STAGE_LEAD - timedelta(minutes=30))
+    assert (site.open, site.job().facts) == ([(STAGE, 1)], {jobs.OCTETS: size})
 
 
 def test_booking_without_images_needs_nothing_before_its_start(site: Site) -> None:

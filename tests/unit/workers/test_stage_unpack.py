@@ -194,4 +194,4 @@ def test_missing_program_fails_the_job_with_its_package(
     monkeypatch.setattr(programs, "_PATH", str(shop.folder))
     shop.run_for(10)
     assert shop.job(job.id).state == "failed"
-    assert "apt-get install util-linux qemu-utils" in shop.job(job.id).note
+    assert "apt-get install util-linux coreutils qemu-utils" in shop.job(job.id).note
