@@ -55,7 +55,7 @@ def add(store: Store, actor: str, group: str, size: int, *, clock: Clock) -> Lun
         if (held := change.find(LunPair, group)) is not None:
             raise Refused(f"group {group!r} has a LUN pair already, of {held.size:,} octets each")
         for other in change.every(LunPair):
-            for volume in {side.volume for side in other.sides} & {side.volume for side in pair.sides}:
+            for volume in sorted({each.volume for each in other.sides} & {each.volume for each in pair.sides}):
                 raise Conflict("group", "volume", volume, other.group)
         change.keep(pair)
     return pair
