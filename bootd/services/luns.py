@@ -55,7 +55,8 @@ def add(store: Store, actor: str, group: str, size: int, *, clock: Clock) -> Lun
         if (held := change.find(LunPair, group)) is not None:
             raise Refused(f"group {group!r} has a LUN pair already, of {held.size:,} octets each")
         for other in change.every(LunPair):
-            for volume in sorted({each.volume for each in other.sides} & {each.volume for each in pair.sides}):
+            theirs = {side.volume for side in other.sides}
+            for volume in [side.volume for side in pair.sides if side.volume in theirs]:
                 raise Conflict("group", "volume", volume, other.group)
         change.keep(pair)
     return pair

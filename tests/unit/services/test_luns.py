@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bootd.drivers.lun import Export
 from bootd.drivers.lun.names import check_chap, check_initiator, check_volume
-from bootd.errors import BadValue, BootdError, NotFound, Refused
+from bootd.errors import BadValue, BootdError, Conflict, NotFound, Refused
 from bootd.lifecycle import DEPLOYMENT, LUN
 from bootd.model import Deployment, ImageRef, LunClone, LunPair, Role
 from bootd.services import luns
@@ -30,6 +30,16 @@ def store() -> Iterator[Store]:
     with memory_store() as opened:
         add(opened, "root")
         yield opened
+
+
+def test_volume_that_another_group_names_already_is_refused(store: Store) -> None:
+    held = add(store, "lab")
+    with store.transaction("anna") as change:
+        change.discard(LunPair, "lab")
+        change.keep(replace(held, group="other"))
+    with pytest.raises(Conflict, match=r"volume 'lab\.a' already belongs to group 'other'"):
+        add(store, "lab")
+    assert {pair.group for pair in store.every(LunPair)} == {"root", "other"}
 
 
 def a_deployment(number: int = 1, image: ImageRef = DEBIAN, **fields: object) -> Deployment:
