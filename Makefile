@@ -12,6 +12,8 @@ CONFIG ?=
 # What the lab's machines, loaders and site network are made of.
 LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static cpio iproute2 nftables kmod \
                 grub-common grub-efi-amd64-bin grub-pc-bin
+# What LUNs are exported with in the lab, and the disks on them made with.
+LUN_PACKAGES := tgt mtools dosfstools e2fsprogs fdisk
 # Real clients and disk tools for the tests.
 TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs \
                  busybox-static dnsmasq-base iproute2 nftables udpcast
@@ -33,9 +35,11 @@ fi
 endef
 
 ##@ Try it
-.PHONY: demo serve
+.PHONY: demo demo-lun serve
 demo: lab-packages $(VENV)/.installed ## Boot a BIOS and a UEFI machine in a private virtual lab (KEEP=1: it stays up)
 	@$(SUDO) $(BIN)/bootd lab demo $(if $(KEEP),--keep)
+demo-lun: lab-packages lun-packages $(VENV)/.installed ## Root nodes boot from LUNs, change to the next image and go back (KEEP=1)
+	@$(SUDO) $(BIN)/bootd lab demo-lun $(if $(KEEP),--keep)
 serve: serve-packages $(VENV)/.installed ## Answer machines on this host's interfaces (CONFIG=FILE for a configuration)
 	@$(SUDO) $(BIN)/bootd $(if $(CONFIG),--config $(CONFIG)) serve
 
@@ -68,7 +72,7 @@ docs: develop ## Redraw the pages that are made from tables
 	$(BIN)/python -m tests.docs
 fuzz: develop ## Each fuzz target for SECONDS_EACH seconds (default 60)
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
-bench: lab-packages bench-packages develop ## Figures: boots against dnsmasq + nginx, answers, start, memory
+bench: lab-packages test-packages bench-packages develop ## Figures: boots against dnsmasq + nginx, answers, start, memory
 	$(SUDO) $(BIN)/python -m tests.bench.run
 
 ##@ Ship
@@ -85,9 +89,11 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Behind the scenes
-.PHONY: lab-packages test-packages bench-packages serve-packages
+.PHONY: lab-packages lun-packages test-packages bench-packages serve-packages
 lab-packages:
 	$(call packages,python3-venv $(LAB_PACKAGES))
+lun-packages:
+	$(call packages,$(LUN_PACKAGES))
 test-packages:
 	$(call packages,python3-venv $(TEST_PACKAGES) $(UNPACK_PACKAGES))
 bench-packages:

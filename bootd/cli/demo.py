@@ -26,21 +26,13 @@ NAME = "demo"
 @click.option("--name", default=NAME, show_default=True, help="The lab's name.")
 def demo(keep: bool, timeout: float, name: str) -> int:
     """Boot a BIOS and a UEFI machine over the network. Each step has its time and bytes."""
-    from bootd.lab import Lab, needs
+    from bootd.lab import needs
     from bootd.lab.demo import NODES, SETTINGS, boot_and_watch, furnish
-    from bootd.lab.errors import LabError
 
     needs.check()
     names = [spec.name for spec in NODES]
     tear_down_on_signals()
-    lab = Lab(name)
-    if lab.maker is not None:
-        raise LabError(
-            f"the lab {name!r} is in use by process {lab.maker.pid}: wait for it, or choose another --name"
-        )
-    if lab.run.path.exists() or lab.network.exists:
-        click.echo(f"taking down the lab {name!r} of an earlier run")
-        lab.down()
+    lab = fresh_lab(name)
     arrived = False
     try:
         lab.up()
@@ -64,6 +56,21 @@ def demo(keep: bool, timeout: float, name: str) -> int:
         if not keep:
             lab.down()
     return 0 if arrived else 1
+
+
+def fresh_lab(name: str) -> "Lab":
+    """Return the lab *name*, not up; one that an earlier run left behind is taken down."""
+    from bootd.lab import Lab, LabError
+
+    lab = Lab(name)
+    if lab.maker is not None:
+        raise LabError(
+            f"the lab {name!r} is in use by process {lab.maker.pid}: wait for it, or choose another --name"
+        )
+    if lab.run.path.exists() or lab.network.exists:
+        click.echo(f"taking down the lab {name!r} of an earlier run")
+        lab.down()
+    return lab
 
 
 def print_step(names: list[str]) -> "Callable[[Observation, datetime], None]":
@@ -111,8 +118,8 @@ def _print_next(lab: "Lab", keep: bool) -> None:
         return
     me = program()
     click.echo(
-        _aligned(
-            *_root_shell(),
+        aligned(
+            *root_shell(),
             (f"{me} lab demo --keep", "the same, and the lab stays up"),
             (f"{me} lab up", "a lab of your own; it prints how to go on"),
             (f"{me} serve", "on this machine's own network"),
@@ -129,8 +136,8 @@ def tear_down_on_signals() -> None:
 def next_commands(made: "Lab", nodes: list[str]) -> str:
     """Return what to type next in a lab that is up."""
     me, first = program(), nodes[0] if nodes else "NODE"
-    return _aligned(
-        *_root_shell(),
+    return aligned(
+        *root_shell(),
         (f"export BOOTD_CONFIG={made.config}", "bootd's commands now speak of this lab"),
         (f"{me} boot {','.join(nodes) or first} memory:hello", "decide what they boot"),
         (f"{me} explain {first}", "and why"),
@@ -141,13 +148,13 @@ def next_commands(made: "Lab", nodes: list[str]) -> str:
     )
 
 
-def _root_shell() -> tuple[tuple[str, str], ...]:
+def root_shell() -> tuple[tuple[str, str], ...]:
     """Return the row for people who came by sudo: it would not pass $BOOTD_CONFIG on."""
     return (
         (("sudo -s", "the lab belongs to root, and so do its commands"),) if "SUDO_USER" in os.environ else ()
     )
 
 
-def _aligned(*rows: tuple[str, str]) -> str:
+def aligned(*rows: tuple[str, str]) -> str:
     width = max(len(command) for command, _ in rows)
     return "\n".join(f"  {command:<{width}}  # {why}" for command, why in rows)

@@ -43,9 +43,10 @@ def build(site: Site, name: str, recipe: str, table: str, label: str, report: st
     folder = Path(recipe) if "/" in recipe else _shipped(recipe)
     tree = Tree(site.config.dark_store, site.config["images.dark_store_mount"])
     words = disk.Words(label or name, report)
+    of = disk.gather(folder, cache=cache_dir(), progress=_say)
+    _say(f"making a disk of it ({table})")
     with tempfile.TemporaryDirectory(prefix="bootd-disk-") as scratch:
-        output = Path(scratch) / f"{folder.name}.raw"
-        disk.build(folder, output, words, cache=cache_dir(), progress=_say, table=disk.Table(table))
+        output = disk.write(of, Path(scratch) / f"{folder.name}.raw", words, disk.Table(table))
         with site.open_store() as store:
             image = service.add(store, site.actor, tree, name, output, clock=utc_now)
     poke(site.data_dir)

@@ -7,6 +7,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import cache_dir, print_json, program
 from bootd.cli.demo import demo, next_commands, tear_down_on_signals
+from bootd.cli.demo_lun import demo_lun, next_with_luns
 
 if TYPE_CHECKING:
     from bootd.lab import Lab
@@ -21,6 +22,7 @@ def lab() -> None:
 
 
 lab.add_command(demo)
+lab.add_command(demo_lun)
 
 _name = click.option("--name", help="Which lab (default: the one there is, else 'lab').")
 
@@ -38,21 +40,27 @@ def _lab(name: str | None) -> "Lab":
 @click.option("--nodes", default=DEFAULT_NODES, show_default=True, metavar="NAME:KIND,…",
               help="Machines: bios, bios-e1000, uefi or uefi-http.")  # fmt: skip
 @click.option("--loss", type=click.FloatRange(0, 90), default=0.0, help="Percent of frames to lose.")
-def up(name: str, nodes: str, loss: float) -> None:
+@click.option("--luns", is_flag=True, help="The machines have no disk and boot from LUNs, with two images.")
+def up(name: str, nodes: str, loss: float, luns: bool) -> None:
     """Put a lab up: network, bootd, an image, machines (off)."""
-    from bootd.lab import Lab
+    from bootd.lab import Lab, needs, roots
     from bootd.lab.demo import furnish
     from bootd.lab.machines import parse_spec
 
     specs = [parse_spec(text) for text in nodes.split(",") if text]
     tear_down_on_signals()
-    made = Lab(name, loss=loss).up()
+    needs.check(loss=loss > 0, luns=luns, disks=luns)
+    made = Lab(name, loss=loss).up(luns=luns)
     try:
-        furnish(made, specs, cache=cache_dir(), say=click.echo)
+        if luns:
+            roots.furnish(made, specs, cache=cache_dir(), say=click.echo)
+        else:
+            furnish(made, specs, cache=cache_dir(), say=click.echo)
     except BaseException:
         made.down()
         raise
-    click.echo("\nTo try next:\n" + next_commands(made, [spec.name for spec in specs]))
+    tell_next = next_with_luns if luns else next_commands
+    click.echo("\nTo try next:\n" + tell_next(made, [spec.name for spec in specs]))
 
 
 @lab.command()

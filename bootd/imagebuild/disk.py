@@ -17,11 +17,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from bootd.imagebuild import cpio, filesystems, tools
+from bootd.imagebuild import cpio, filesystems, image, tools
 from bootd.imagebuild import recipe as recipes
 from bootd.imagebuild.debian import Packages, Run, run_tool
 from bootd.imagebuild.errors import BuildFailed
-from bootd.imagebuild.image import Parts, gather
+from bootd.imagebuild.image import Parts
 from bootd.imagebuild.recipe import Recipe
 
 SECTOR = 512
@@ -55,33 +55,34 @@ class Words:
     report: str = ""  # the URL at which it says that it runs; "" for nowhere
 
 
-def build(
-    recipe_dir: Path,
-    output: Path,
-    words: Words,
-    *,
-    cache: Path,
-    progress: Callable[[str], None],
-    table: Table = Table.GPT,
-    run: Run = run_tool,
-) -> Path:
-    """Write the disk to *output*, whole or not at all; raises `BadRecipe` or `BuildFailed`."""
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What disks of one recipe are made of."""
+
+    recipe: Recipe
+    parts: Parts
+
+
+def gather(
+    recipe_dir: Path, *, cache: Path, progress: Callable[[str], None], run: Run = run_tool
+) -> Ingredients:
+    """Fetch what the recipe needs; raises `BadRecipe` or `BuildFailed`."""
     recipe = recipes.load(recipe_dir)
     if recipe.root_mb is None:
         way_out = f"a memory image is made by bootd memory build {recipe.name}"
         raise BuildFailed(f"{recipe.name} is no recipe of a disk: it has no [disk]", way_out)
-    parts = gather(recipe, Packages(cache / "packages", progress, run), progress)
+    return Ingredients(recipe, image.gather(recipe, Packages(cache / "packages", progress, run), progress))
+
+
+def write(of: Ingredients, output: Path, words: Words, table: Table = Table.GPT) -> Path:
+    """Write a disk to *output*, whole or not at all; raises `BuildFailed`."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".disk-") as name:
         scratch = Path(name)
-        progress(f"making a disk of it ({table})")
-        boot = _boot_partition(scratch, recipe, parts, table)
-        root_size = recipe.root_mb * _MIB
-        root = filesystems.ext4(
-            scratch / "root", root_size, "root", root_entries(recipe, parts.busybox, words)
-        )
-        made = _assemble(scratch, recipe, table, boot, root)
-        return made.replace(output)
+        boot = _boot_partition(scratch, of.recipe, of.parts)
+        entries = root_entries(of.recipe, of.parts.busybox, words)
+        root = filesystems.ext4(scratch / "root", (of.recipe.root_mb or 0) * _MIB, "root", entries)
+        return _assemble(scratch, of.recipe, table, boot, root).replace(output)
 
 
 # -- what is in its partitions ---------------------------------------------------------------
@@ -103,7 +104,7 @@ def root_entries(recipe: Recipe, busybox: bytes, words: Words) -> Iterator[cpio.
             yield cpio.regular(name, path.read_bytes(), executable=executable)
 
 
-def _boot_partition(scratch: Path, recipe: Recipe, parts: Parts, table: Table) -> Path:
+def _boot_partition(scratch: Path, recipe: Recipe, parts: Parts) -> Path:
     efi = _grub(scratch, "x86_64-efi", "/grub", (*_TABLES, *_MODULES, "all_video", "gfxterm"))
     files = {
         "/vmlinuz": parts.kernel,

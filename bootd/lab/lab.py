@@ -16,12 +16,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bootd.drivers.power import qemu, qmp
-from bootd.lab import console, machines, needs, servers
+from bootd.lab import console, machines, needs, servers, target
 from bootd.lab import process as processes
 from bootd.lab.errors import LabError
 from bootd.lab.machines import NodeSpec, Places
@@ -62,15 +63,16 @@ class Lab:
         return found if found is not None and found.alive else None
 
     def log(self, server: str) -> Path:
-        """Return the log of ``site`` or ``bootd``."""
+        """Return the log of ``site``, ``bootd`` or ``tgtd``."""
         return self.run.path / f"{server}.log"
 
-    def up(self, *, config_extra: str = "", site_dhcp: bool = True) -> Self:
-        """Make the network and start both servers; takes everything down again if a part fails.
+    def up(self, *, config_extra: str = "", site_dhcp: bool = True, luns: bool = False) -> Self:
+        """Make the network and start the servers; takes everything down again if a part fails.
 
         Without *site_dhcp* nobody gives addresses but bootd, if *config_extra* has it do so.
+        With *luns* there is an iSCSI target, and bootd keeps LUNs on it.
         """
-        needs.check(loss=self.loss > 0)
+        needs.check(loss=self.loss > 0, luns=luns)
         if self.run.exists or self.network.exists:
             raise LabError(
                 f"the lab {self.name!r} is up already, or was left behind; bootd lab down --name {self.name}"
@@ -79,7 +81,7 @@ class Lab:
             raise LabError(f"{self.run.path}: too long a path for sockets; choose a shorter folder")
         self._claim()
         try:
-            self._build(config_extra, site_dhcp=site_dhcp)
+            self._build(target.CONFIG + config_extra if luns else config_extra, site_dhcp, luns)
         except BaseException:
             self.down()
             raise
@@ -92,7 +94,7 @@ class Lab:
                 raise LabError(f"the lab {self.name!r} is being put up by another command")
             state.maker, state.loss = processes.identify(os.getpid()), self.loss
 
-    def _build(self, config_extra: str, *, site_dhcp: bool) -> None:
+    def _build(self, config_extra: str, site_dhcp: bool, luns: bool) -> None:
         self.data_dir.mkdir(exist_ok=True)
         self.network.up()
         if self.loss > 0:
@@ -102,6 +104,8 @@ class Lab:
         process = self._serve("site", inside(self.network.site, servers.site_command(site)))
         servers.wait_until_bound(process, self.log("site"))
         self.config.write_text(servers.bootd_config(self.run.path, config_extra))
+        if luns:
+            self.start_target()
         self.start_bootd()
 
     def start_bootd(self) -> None:
@@ -113,14 +117,27 @@ class Lab:
 
     def stop_bootd(self) -> None:
         """End the daemon as an init system would."""
+        self._stop("bootd", patience_s=10)
+
+    def start_target(self, portals: Sequence[str] = target.PORTALS) -> None:
+        """Start the iSCSI target; what it exports it is told by bootd."""
+        process = self._serve(target.NAME, inside(self.network.boot, target.command(portals)))
+        target.wait_until_there(process, self.run.path, self.log(target.NAME))
+
+    def stop_target(self) -> None:
+        """Have the target gone from one moment to the next, and with it every session."""
+        self._stop(target.NAME, patience_s=0)  # it does not heed SIGTERM while it has targets
+
+    def _stop(self, name: str, *, patience_s: float) -> None:
         with self.run.change() as state:
-            process = state.servers.pop("bootd", None)
+            process = state.servers.pop(name, None)
         if process is not None:
-            process.end(patience_s=10)
+            process.end(patience_s=patience_s)
         self._reap()
 
     def _serve(self, name: str, argv: list[str]) -> Process:
-        process, child = processes.start(argv, log=self.log(name), env=servers.bootd_environment())
+        environment = servers.bootd_environment() | target.environment(self.run.path)
+        process, child = processes.start(argv, log=self.log(name), env=environment)
         self._children.append(child)
         with self.run.change() as state:
             state.servers[name] = process
@@ -139,8 +156,8 @@ class Lab:
         for node in state.nodes.values():
             if node.process is not None:
                 node.process.end()
-        for server in reversed(list(state.servers.values())):
-            server.end()
+        for name, server in reversed(list(state.servers.items())):
+            server.end(patience_s=0 if name == target.NAME else 5)
         for pid in self.network.inhabitants():
             stranger = processes.identify(pid)
             if stranger is not None:
@@ -167,7 +184,7 @@ class Lab:
         """Run the bootd command on the lab's configuration; raises `LabError` with its words if it fails."""
         done = subprocess.run(
             servers.bootd_command(self.config, *argv),
-            env=servers.bootd_environment(),
+            env=servers.bootd_environment() | target.environment(self.run.path),
             capture_output=True,
             text=True,
             check=False,
@@ -212,14 +229,15 @@ class Lab:
             shutil.copyfile(machines.OVMF_VARS, self.places(spec.name).vars)
         return full
 
-    def power_on(self, name: str) -> None:
-        """Press the button of a machine that is off."""
+    def power_on(self, name: str, *, is_held: bool = False) -> None:
+        """Press the button of a machine that is off; with *is_held*, leave that to bootd's power driver."""
         node = self.node(name)
         if node.is_on:
             raise LabError(f"{name} is on already; bootd lab boot {name} restarts it")
         places = self.places(name)
         self.console(name).restart()
-        argv = inside(self.network.lan, machines.command(self.name, node.spec, node.tap, places))
+        qemu_argv = machines.command(self.name, node.spec, node.tap, places, is_held=is_held)
+        argv = inside(self.network.lan, qemu_argv)
         process, child = processes.start(argv, log=places.messages, env=needs.environment())
         self._children.append(child)
         with self.run.change() as state:

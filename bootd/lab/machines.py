@@ -93,8 +93,11 @@ class Places:
         return self.folder / f"{self.name}.qemu"
 
 
-def command(lab: str, spec: NodeSpec, tap: str, places: Places) -> list[str]:
-    """Return QEMU's command line for *spec* on the interface *tap*."""
+def command(lab: str, spec: NodeSpec, tap: str, places: Places, *, is_held: bool = False) -> list[str]:
+    """Return QEMU's command line for *spec* on the interface *tap*.
+
+    *is_held*: it stands before its firmware's first instruction, which a power driver takes for off.
+    """
     log = f"logfile={places.console_log},logappend=on"  # written whether or not somebody is attached
     return [
         QEMU,
@@ -106,6 +109,7 @@ def command(lab: str, spec: NodeSpec, tap: str, places: Places) -> list[str]:
         *("-netdev", f"tap,id=net0,ifname={tap},script=no,downscript=no"),
         *(_uefi(spec, places) if spec.kind.firmware == "uefi" else _bios(spec)),
         *_disk(spec),
+        *(["-S"] if is_held else []),
     ]
 
 

@@ -18,6 +18,17 @@ COMMON = {
     "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
 }
 LOSS = {"nft": "nftables"}
+LUNS = {"tgtd": "tgt"}
+# what a disk is made with (bootd/imagebuild/tools.py)
+DISKS = {
+    "grub-mkimage": "grub-common",
+    "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",
+    "/usr/lib/grub/x86_64-efi/normal.mod": "grub-efi-amd64-bin",
+    "mcopy": "mtools",
+    "mkfs.vfat": "dosfstools",
+    "mke2fs": "e2fsprogs",
+    "sfdisk": "fdisk",
+}
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -28,10 +39,11 @@ def missing(wanted: Iterable[tuple[str, str]], exists: Callable[[str], bool] | N
     return list(dict.fromkeys(package for thing, package in wanted if not is_there(thing)))
 
 
-def check(*, loss: bool = False) -> None:
+def check(*, loss: bool = False, luns: bool = False, disks: bool = False) -> None:
     """Raise `LabError` with everything that is missing at once."""
     check_root()
-    packages = missing([*COMMON.items(), *(LOSS.items() if loss else ())])
+    wanted = COMMON | (LOSS if loss else {}) | (LUNS if luns else {}) | (DISKS if disks else {})
+    packages = missing(wanted.items())
     if packages:
         raise LabError(
             "the lab needs packages that are not installed; run:\n"

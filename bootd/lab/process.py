@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_PATIENCE_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -22,12 +24,12 @@ class Process:
         state = _state(self.pid)
         return state is not None and state[1] == self.started and state[0] not in "ZX"
 
-    def end(self, *, patience_s: float = 5.0) -> None:
+    def end(self, *, patience_s: float = _PATIENCE_S) -> None:
         """Ask it to stop, then make it; does nothing to a stranger with the same pid."""
         self._signal(signal.SIGTERM)
         if not self.wait(patience_s):
             self._signal(signal.SIGKILL)
-            self.wait(patience_s)
+            self.wait(_PATIENCE_S)
 
     def wait(self, patience_s: float) -> bool:
         """Return True once it is gone, False after *patience_s* seconds."""

@@ -50,9 +50,8 @@ def build(tmp_path: Path, recipe: Path) -> Build:
     def build(
         name: str = "out", folder: Path = recipe, words: Words = WORDS, table: Table = Table.GPT
     ) -> Path:
-        cache = tmp_path / "cache"
-        output, run = tmp_path / name, FakeApt()
-        return disk.build(folder, output, words, cache=cache, progress=lambda _: None, table=table, run=run)
+        of = disk.gather(folder, cache=tmp_path / "cache", progress=lambda _: None, run=FakeApt())
+        return disk.write(of, tmp_path / name, words, table)
 
     return build
 

@@ -29,6 +29,12 @@ def test_the_console_is_logged_though_nobody_is_attached(kind: Kind) -> None:
     assert "wait=off" in chardev
 
 
+def test_a_machine_that_is_held_stands_before_its_firmwares_first_instruction() -> None:
+    spec = complete("one", NodeSpec("a"))
+    held, free = (command("one", spec, "tap0", PLACES, is_held=held) for held in (True, False))
+    assert held == [*free, "-S"]
+
+
 def test_uefi_uses_the_firmwares_own_pxe_client() -> None:
     card = next(word for word in argv(Kind.UEFI) if word.startswith("virtio-net-pci"))
     assert ",romfile=," in card

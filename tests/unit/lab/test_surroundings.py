@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bootd.config import parse
-from bootd.lab import LabError, needs
+from bootd.lab import LabError, needs, target
 from bootd.lab.network import Network, inside, loss_rules
 from bootd.lab.servers import bootd_config, site_config
 
@@ -51,6 +51,27 @@ def test_the_labs_configuration_is_one_that_bootd_takes() -> None:
     assert config["server.interfaces"] == ["eth0"]
     assert config["dhcp.uefi"] == "offer"
     assert tomllib.loads(text)["server"]["data_dir"] == "/run/x/data"
+
+
+def test_the_labs_target_is_its_own_and_bootd_is_told_of_it() -> None:
+    config = parse(bootd_config(Path("/run/x"), target.CONFIG), None)
+    assert (config["luns.backend"], config["luns.stage_ahead"]) == ("tgt", 1440)
+    assert target.environment(Path("/run/x")) == {"TGT_IPC_SOCKET": "/run/x/tgtd"}
+    words = target.command(["10.99.0.2:3260", "10.99.0.2:3261"])
+    assert "portal=10.99.0.2:3260,portal=10.99.0.2:3261" in words
+
+
+def test_what_luns_and_disks_need_is_asked_for_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    for table in ("COMMON", "LUNS", "DISKS"):
+        monkeypatch.setattr(needs, table, {f"/nowhere/{table}": table.lower()})
+    for wanted, packages in [
+        ({}, "common"),
+        ({"luns": True}, "common luns"),
+        ({"disks": True}, "common disks"),
+    ]:
+        with pytest.raises(LabError, match=f"--no-install-recommends {packages}$"):
+            needs.check(**wanted)
 
 
 @pytest.mark.parametrize(("percent", "rule"), [(5, "mod 1000 < 50"), (0.5, "mod 1000 < 5"), (12.5, "< 125")])

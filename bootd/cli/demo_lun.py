@@ -1,0 +1,143 @@
+"""``bootd lab demo-lun``: root nodes boot from LUNs, change to the next image, and go back."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from bootd.cli.context import cache_dir, program
+from bootd.cli.demo import aligned, fresh_lab, root_shell, tear_down_on_signals
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bootd.lab import Lab
+    from bootd.lab.lundemo import Told
+    from bootd.lab.story import Line, Show
+
+NAME = "demo-lun"
+
+
+@click.command("demo-lun")
+@click.option("--keep", is_flag=True, help="Leave the lab up afterwards.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for each change.")
+@click.option("--name", default=NAME, show_default=True, help="The lab's name.")
+def demo_lun(keep: bool, timeout: float, name: str) -> int:
+    """Root nodes without disks, BIOS and UEFI: booked, booted from their clones, flipped, rolled back."""
+    from bootd.clock import utc_now
+    from bootd.lab import lundemo, needs, roots
+
+    needs.check(luns=True, disks=True)
+    tear_down_on_signals()
+    lab = fresh_lab(name)
+    told = None
+    try:
+        lab.up(luns=True)
+        click.echo(
+            "a private network: the site's DHCP server, bootd, and an iSCSI target that bootd keeps LUNs on"
+        )
+        roots.furnish(lab, roots.NODES, cache=cache_dir(), say=click.echo)
+        told = lundemo.tell(lab, _print_line(utc_now()), click.echo, patience_s=timeout)
+        tell_times(told)
+        tell_clones(told)
+        if not told.is_whole:
+            _print_troubles(lab)
+        _print_next(lab, keep)
+    except BaseException:
+        if keep:
+            click.echo(f"\nthe lab stays up; to end it: {program()} lab down --name {name}", err=True)
+        raise
+    finally:
+        if not keep:
+            lab.down()
+    return 0 if told is not None and told.is_whole else 1
+
+
+def _print_line(began_at: "datetime") -> "Show":
+    def show(line: "Line") -> None:
+        click.echo(f"{(line.at - began_at).total_seconds():6.1f} s  {line.who:<5}  {line.text}")
+
+    return show
+
+
+def tell_times(told: "Told") -> None:
+    """Print how long each machine took, chapter by chapter."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="From the order to a system that says it runs, its root file system on its own clone")
+    table.add_column("machine")
+    for chapter in told.chapters:
+        table.add_column(f"{chapter.title}: {chapter.image}", justify="right")
+    for node in told.chapters[0].ran_at if told.chapters else ():
+        taken = [chapter.seconds(node) for chapter in told.chapters]
+        table.add_row(node, *(f"{each:.1f} s" if each is not None else "-" for each in taken))
+    click.echo()
+    Console().print(table)
+    if told.staging_s is not None:
+        click.echo(f"the next image was staged in {told.staging_s:.1f} s, while the nodes ran")
+
+
+def tell_clones(told: "Told") -> None:
+    """Print who was logged in to what in the end."""
+    from bootd.cli.tables import print_table
+    from bootd.units import size_text
+
+    rows = [
+        (
+            each.node,
+            each.side,
+            each.volume,
+            _sessions(each.sessions),
+            size_text(each.written) if each.written is not None else "not known",
+        )
+        for each in told.clones
+    ]
+    if rows:
+        click.echo("\nwho is logged in to what, by the target itself:")
+        print_table(("NODE", "SIDE", "CLONE", "LOGGED IN", "WRITTEN"), rows)
+
+
+def _sessions(sessions: tuple[str, ...]) -> str:
+    """Say who is logged in: one that was reset, and iPXE when the system takes over, leave theirs behind."""
+    counts = Counter(sessions)
+    words = [who if count == 1 else f"{who} ({count} sessions)" for who, count in counts.items()]
+    return ", ".join(words) or "nobody"
+
+
+def _print_troubles(lab: "Lab") -> None:
+    click.echo("\nnot everything came to its end. The jobs:")
+    click.echo(lab.bootd("jobs", "list", "--all", check=False).stdout)
+    for node in lab.state().nodes:
+        click.echo(f"console of {node} ends with:\n{lab.console(node).tail()}\n")
+
+
+def _print_next(lab: "Lab", keep: bool) -> None:
+    me = program()
+    click.echo("\nTo try next:")
+    if keep:
+        click.echo(next_with_luns(lab, list(lab.state().nodes)))
+        return
+    rows = (
+        (f"{me} lab demo-lun --keep", "the same, and the lab stays up"),
+        (f"{me} lab up --luns", "a lab of your own; it prints how to go on"),
+    )
+    click.echo(aligned(*root_shell(), *rows))
+
+
+def next_with_luns(made: "Lab", nodes: list[str]) -> str:
+    """Return what to type next in a lab whose machines are root nodes."""
+    from bootd.lab.roots import GROUP, PROJECT, A, B
+
+    me, first = program(), nodes[0] if nodes else "NODE"
+    book = f"{me} reservations add {PROJECT} --nodes {','.join(nodes) or first}"
+    return aligned(
+        *root_shell(),
+        (f"export BOOTD_CONFIG={made.config}", "bootd's commands now speak of this lab"),
+        (f"{book} --start now --end +2h --image {A}", "they are switched on and boot it"),
+        (f"{book} --start +2h --end +1h --image {B}", "the next image, staged meanwhile"),
+        (f"{me} luns flip {GROUP}", "the next image now; rollback brings the last one back"),
+        (f"{me} luns show {GROUP}", "the pair, its bookings, its clones"),
+        (f"{me} lab console {first}", "its screen and keyboard; Ctrl-] leaves"),
+        (f"{me} lab down --name {made.name}", "take everything away"),
+    )
