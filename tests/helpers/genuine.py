@@ -98,9 +98,14 @@ class GenuineDisk:
         self._put(0, b"boot code".ljust(440, b"\x90"))
         if self.label == "dos":
             self._put(512, b"GRUB's core image hides here".ljust(30000, b"\xcc"))
+        for part in self.extended():
+            self._put(part.start, b"code of the extended partition")
 
     def file(self, part: Part) -> Path:
         return self.folder / f"sda{part.number}"
+
+    def extended(self) -> list[Part]:
+        return [part for part in self.parts if not part.system]
 
     def _put(self, start: int, octets: bytes) -> None:
         with self.path.open("r+b") as file:
@@ -136,6 +141,8 @@ class GenuineDisk:
             (to / name).write_text(text)
         (to / "sda-mbr").write_bytes(self.octets(0, 512))
         (to / "sda-hidden-data-after-mbr").write_bytes(self.octets(512, 2047 * 512))
+        for part in self.extended():
+            (to / f"sda{part.number}-ebr").write_bytes(self.octets(part.start, 512))
         for part in saved:
             self._save_part(part, to, compression, split, part.number in raw)
         return to

@@ -46,7 +46,9 @@ def test_mbr_disk_comes_back_with_its_boot_code_and_its_logical_partitions(
     image = at.image(ImageKind.CLONEZILLA)
     disk = at.unpack(image)
     assert (disk.size, table(disk.path)) == (mbr.sectors * 512, table(mbr.path))
-    assert disk.path.read_bytes()[: 1 << 20] == mbr.octets(0, 1 << 20)
+    octets = disk.path.read_bytes()
+    for start in (0, *(part.start for part in mbr.extended())):
+        assert octets[start : start + (1 << 20)] == mbr.octets(start, 1 << 20)
     check_parts(disk.path, at.folder / "carved")
     assert disk.path.stat().st_blocks * 512 < disk.size / 2
     assert at.seen == sorted(at.seen)
@@ -66,14 +68,14 @@ def test_gpt_disk_comes_back_with_its_second_header_at_the_end_of_the_lun(
     check_parts(disk.path, at.folder / "carved")
 
 
-@pytest.mark.parametrize("compression", PACKERS)
-def test_every_compression_is_undone(at: Unpacking, mbr: GenuineDisk, compression: str) -> None:
+@pytest.mark.parametrize("compression", sorted(PACKERS.keys() - {"gz", "zst", "lz4"}))
+def test_every_other_compression_is_undone_too(at: Unpacking, mbr: GenuineDisk, compression: str) -> None:
     mbr.save(at.image_folder, compression, split=2 << 20, raw=[6])
     check_parts(at.unpack(at.image(ImageKind.CLONEZILLA)).path, at.folder / "carved")
 
 
 def test_partition_saved_octet_by_octet_comes_back(at: Unpacking, mbr: GenuineDisk) -> None:
-    mbr.save(at.image_folder, "lz4", raw=[1, 6])
+    mbr.save(at.image_folder, "lz4", raw=[6])
     check_parts(at.unpack(at.image(ImageKind.CLONEZILLA)).path, at.folder / "carved")
 
 
