@@ -137,4 +137,5 @@ def test_target_that_is_down_is_said_on_the_screen_and_boots_by_what_comes_back_
     lab.wait_for(node, "BOOTD-REPORTED", PATIENCE_S)
     wait_for_step(lab, node, "node.reported", count=4)
     (own,) = [clone for clone in roots.clones(lab) if clone.node == node and clone.sessions]
-    assert [each.partition(" ")[0].rpartition(":")[2] for each in own.sessions] == [node]
+    # iPXE's own session is there too: it does not log out when the system takes over
+    assert {each.partition(" ")[0].rpartition(":")[2] for each in own.sessions} == {node}
