@@ -347,6 +347,7 @@ def _contradictions(config: Config, lines: Mapping[str, int]) -> list[Mistake]:
     if config["dhcp.mode"] == "authoritative" and not tables:
         text = 'of which network? Name one: [dhcp.subnets.lab] with network = "10.0.0.0/24"'
         found.append(Mistake(_line_of("dhcp.mode", lines), f'dhcp.mode = "authoritative": {text}'))
+    found += [Mistake(_line_of(name, lines), text) for name, text in keys.lacking(config.__getitem__)]
     return found
 
 

@@ -123,6 +123,19 @@ ROWS: tuple[tuple[str, Any, Check, str], ...] = (
 )
 
 
+def lacking(value_of: Callable[[str], Any]) -> list[tuple[str, str]]:
+    """Return what a LUN backend that is named cannot do without: the key, and what is wrong."""
+    backend = value_of("luns.backend")
+    if backend == "lio" and value_of("server.user"):
+        text = 'luns.backend = "lio": the kernel\'s target obeys root alone: server.user must be ""'
+        return [("luns.backend", text)]
+    if backend == "ontap":
+        needed = [f"luns.ontap.{name}" for name in ("host", "user", "password_file", "svm", "volume")]
+        missing = ", ".join(name for name in needed if not value_of(name))
+        return [("luns.backend", f'luns.backend = "ontap": {missing} must be set')] if missing else []
+    return []
+
+
 def settings(value_of: Callable[[str], Any]) -> Settings:
     """Return the settings of the workers from the values of these keys."""
     return Settings(

@@ -144,6 +144,16 @@ def test_admin_listener_that_others_can_reach_needs_a_token() -> None:
     assert parse(text + 'token_file = "/etc/bootd/token"\n', FILE)["http.admin.token_file"]
 
 
+def test_lun_backend_is_told_what_it_lacks() -> None:
+    ontap = '[luns]\nbackend = "ontap"\n[luns.ontap]\nhost = "10.0.0.9"\nuser = "bootd"\nsvm = "svm1"\n'
+    said = the_mistake(ontap)
+    missing = "luns.ontap.password_file, luns.ontap.volume must be set"
+    assert said == f'2: luns.backend = "ontap": {missing}'
+    lio = '[luns]\nbackend = "lio"\n'
+    assert "root alone: server.user must be" in the_mistake(lio)
+    assert parse(lio + '[server]\nuser = ""\n', FILE)["luns.backend"] == "lio"
+
+
 # -- keys -----------------------------------------------------------------------------------
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from bootd import config
 from bootd.boot.places import Chap
-from bootd.drivers.lun import Broker, direct
+from bootd.drivers.lun import Broker, OntapSite, direct
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.lio import LioLuns
+from bootd.drivers.lun.ontap import OntapLuns
 from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.transport.fake import FakeTransport
 from bootd.events import Event
@@ -59,6 +61,25 @@ def test_what_the_site_says_of_its_target_reaches_the_driver(tmp_path: Path) -> 
     assert luns._addresses() == ("10.0.0.2:3260", "10.1.0.2:3260")
     assert luns._tgtd._path.endswith(".7")
     assert luns._tgtd._way is direct
+
+
+def test_what_the_site_says_of_ontap_reaches_the_driver(tmp_path: Path) -> None:
+    text = (
+        '[luns]\nbackend = "ontap"\n[luns.ontap]\nhost = "10.0.0.9"\nuser = "bootd"\n'
+        'password_file = "/etc/bootd/ontap"\nsvm = "svm1"\nvolume = "vol1"\nca_file = "/etc/bootd/ca.pem"\n'
+    )
+    luns = outfit(tmp_path, text).luns()
+    assert isinstance(luns, OntapLuns)
+    files = Path("/etc/bootd/ontap"), Path("/etc/bootd/ca.pem")
+    assert luns._site == OntapSite("10.0.0.9", "bootd", files[0], "svm1", "vol1", ca_file=files[1])
+    assert luns._site.verify
+
+
+def test_linuxs_own_target_listens_on_the_ports_of_the_portals(tmp_path: Path) -> None:
+    text = 'user = ""\n[luns]\nbackend = "lio"\nportals = ["10.0.0.2:3261"]\n'
+    luns = outfit(tmp_path, text).luns()
+    assert isinstance(luns, LioLuns)
+    assert luns._ports == [3261]
 
 
 @pytest.mark.parametrize(
