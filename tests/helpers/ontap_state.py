@@ -1,6 +1,6 @@
 """An ONTAP system as far as bootd's calls go: the shapes of NetApp's REST reference for ONTAP 9.
 
-Written after the published reference (docs.netapp.com/us-en/ontap-restapi, 9.11.1 to 9.17.1) and
+Written after the published reference (docs.netapp.com/us-en/ontap-restapi, 9.10.1 to 9.17.1) and
 NetApp's client library; nothing here was seen of a real system. What it plays:
 
 * ``/storage/luns``: collection and instance; POST, also as a clone; PATCH of properties, of the

@@ -1,4 +1,4 @@
-"""LUNs of a NetApp ONTAP 9 system, by its REST API (9.11.1 or later: the data calls)."""
+"""LUNs of a NetApp ONTAP 9 system, by its REST API (9.10.1 or later: the data calls)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -21,6 +21,7 @@ class Group:
     initiator: str
     note: GroupNote
     luns: tuple[tuple[str, int], ...]  # the volume's name, its number
+    others: int = 0  # LUNs that somebody else had it see
 
     def has(self, volume: str) -> bool:
         return any(name == volume for name, _ in self.luns)
@@ -50,7 +51,7 @@ class OntapLogins:
             return None
         luns = [(one["lun"]["name"], one["logical_unit_number"]) for one in row.get("lun_maps", [])]
         ours = [(path.removeprefix(self._start), n) for path, n in luns if path.startswith(self._start)]
-        return Group(row["uuid"], initiators[0], note, tuple(ours))
+        return Group(row["uuid"], initiators[0], note, tuple(ours), len(luns) - len(ours))
 
     def exports(self, groups: Sequence[Group]) -> dict[str, Export]:
         """Return them by the volume's name."""
@@ -116,7 +117,7 @@ class OntapLogins:
             raise LunBusy(volume, sessions)
         for group in groups:
             self._rest.remove("LunMap", {"lun.uuid": uuid, "igroup.uuid": group.uuid})
-            if len(group.luns) == 1:  # it sees nothing any more
+            if len(group.luns) + group.others == 1:  # it sees nothing any more
                 self._rest.remove("IscsiCredentials", self._credentials(group.initiator))
                 self._rest.remove("Igroup", {"uuid": group.uuid})
 

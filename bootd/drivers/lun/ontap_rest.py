@@ -122,7 +122,10 @@ class OntapRest:
             with connection:
                 yield connection
         except self._library.errors as error:
-            raise self._said(error) from None  # the library's error holds the whole request
+            said = self._said(error)
+            if isinstance(said, LunRefused):
+                self._threads.connection = None  # so that the password is read again
+            raise said from None  # the library's error holds the whole request
 
     def _connect(self) -> Any:
         site = self.site

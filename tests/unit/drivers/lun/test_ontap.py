@@ -28,7 +28,6 @@ from tests.helpers.ontap_state import MEGABYTE, PASSWORD, SVM, TARGET, USER, VOL
 SIZE = 4 << 20
 NODE1, NODE2 = (f"iqn.2026-01.org.example:node{n}" for n in (1, 2))
 CHAP = Chap("node1", "secret-secret")
-GROUP1 = "bootd_iqn-2026-01-org-example-node1"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +107,17 @@ def test_initiator_groups_and_credentials_of_others_are_left_as_they_are(system:
     with pytest.raises(LunRefused, match=r"initiator group .* that is not bootd's"):
         system.luns.export("b", NODE2, CHAP)
     assert system.ontap.credentials[NODE1]["chap"] == chap
+
+
+def test_a_machine_that_sees_a_lun_of_others_keeps_its_login(system: System) -> None:
+    system.luns.create("a", SIZE)
+    system.luns.export("a", NODE1, CHAP)
+    foreign(system, f"/vol/{VOLUME}/lun1")
+    group = next(iter(system.ontap.igroups))
+    system.ontap.add_map({"lun": {"name": f"/vol/{VOLUME}/lun1"}, "igroup": {"uuid": group}})
+    system.luns.unexport("a")
+    assert system.ontap.seen_by(NODE1) == {f"/vol/{VOLUME}/lun1"}
+    assert system.ontap.credentials[NODE1]["authentication_type"] == "chap"
 
 
 def test_nothing_is_left_of_an_export_that_is_over(system: System) -> None:
@@ -252,6 +262,19 @@ def test_a_wrong_password_is_refused_with_the_users_name(system: System) -> None
     system.site.password_file.write_text("wrong")
     with pytest.raises(LunRefused, match=r"not authorized.* luns.ontap.user is 'bootd'"):
         system.luns.volumes()
+
+
+def test_a_password_that_was_changed_is_read_again(system: System) -> None:
+    luns, file = system.luns, system.site.password_file
+    assert file is not None
+    luns.create("a", SIZE)
+    file.write_text("not yet the new one")
+    system.ontap.refuse_next("GET /storage/luns", 401, "User is not authorized.", "6691623")
+    for _ in range(2):  # the old one, then the one in the file
+        with pytest.raises(LunRefused, match="not authorized"):
+            luns.volumes()
+    file.write_text(PASSWORD)
+    assert [one.name for one in luns.volumes()] == ["a"]
 
 
 def test_no_room_is_told_as_such(system: System) -> None:
