@@ -79,6 +79,8 @@ def _failure(told: str, error: OSError) -> Damaged | DarkStoreAway:
     """A file that is gone since it was looked at lay on a mount that went, as far as we know."""
     if isinstance(error, FileNotFoundError):
         return DarkStoreAway(f"{told} is not in the dark store")
+    if isinstance(error, PermissionError):  # says nothing of what is in it
+        return DarkStoreAway(f"{told} may not be read by bootd's user: {error.strerror}")
     try:
         with reachable(told):
             raise error

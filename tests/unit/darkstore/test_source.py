@@ -125,7 +125,13 @@ def test_dark_store_that_is_away_is_told_from_an_image_that_is_broken(tree: Tree
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(errno.ESTALE, DarkStoreAway), (errno.ETIMEDOUT, DarkStoreAway), (errno.EIO, Damaged)]
+    ("code", "kind"),
+    [
+        (errno.ESTALE, DarkStoreAway),
+        (errno.ETIMEDOUT, DarkStoreAway),
+        (errno.EACCES, DarkStoreAway),
+        (errno.EIO, Damaged),
+    ],
 )
 def test_what_the_file_server_says_is_kept_beside_the_error(
     tree: Tree, code: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
