@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootd.lab import needs
 from bootd.lab.errors import LabError
-from tests.bench import answers, boot, change, flip, lifecycle, lun, memory, start, unpack
+from tests.bench import answers, boot, change, flip, lifecycle, lun, memory, start, transport, unpack
 from tests.bench.figures import Figure, as_json, table
 
 Part = Callable[[int, Path], Iterator[Figure]]
@@ -22,6 +22,7 @@ PARTS: dict[str, Part] = {
     "memory": memory.measure,
     "lun": lun.measure,
     "unpack": unpack.measure,
+    "transport": transport.measure,
     "answers": answers.measure,
     "boot": boot.measure,
 }

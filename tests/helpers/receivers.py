@@ -16,14 +16,18 @@ class UdpReceivers:
         self._running: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
         self.dying: dict[str, int] = {}  # node -> octets after which it falls silent
 
-    def start(self, session: str, node: str, channel: Channel, *, wait_s: int = 60) -> None:
+    def start(
+        self, session: str, node: str, channel: Channel, *, wait_s: int = 60, keep: bool = True
+    ) -> None:
+        """Have it wait for its sender; without *keep* what it gets goes nowhere."""
         if (session, node) in self._running:
             return
+        path = str(self._path(session, node)) if keep else "/dev/null"
         with self._path(session, node).with_suffix(".log").open("wb") as log:
             argv = [
                 *("udp-receiver", "--nokbd", "--nosync", "--no-progress", "--interface", "eth0"),
                 *("--portbase", str(channel.port), "--mcast-rdv-address", channel.address),
-                *("--file", str(self._path(session, node)), "--receive-timeout", str(wait_s)),
+                *("--file", path, "--receive-timeout", str(wait_s)),
             ]
             whole = self._network.nodes[node].command(*argv)
             process = subprocess.Popen(whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -42,6 +46,9 @@ class UdpReceivers:
     def wait(self, session: str, node: str) -> int:
         """Return how it ended."""
         return self._running[session, node].wait(60)
+
+    def has_ended(self, session: str, node: str) -> bool:
+        return self._running[session, node].poll() is not None
 
     def received(self, session: str, node: str) -> bytes:
         self.wait(session, node)

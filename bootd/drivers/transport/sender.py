@@ -102,7 +102,7 @@ class Sender:
             stderr=subprocess.PIPE,
             cwd="/",
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-            start_new_session=True,  # Ctrl-C is for us alone
+            process_group=0,  # Ctrl-C is for us alone; a session of its own would be scheduled as a stranger
         ) as process:
             os.close(source)
             self._process = process
