@@ -50,6 +50,7 @@ from bootd.services.feed import SnapshotFeed
 from bootd.services.filescan import FileIndex
 from bootd.services.observe import Observer, observation_of, sighting_of
 from bootd.services.reports import heard_in
+from bootd.services.tasks import TaskDesk
 from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
 from bootd.tftpnames import TftpNames, base_url_of
@@ -277,6 +278,8 @@ class Daemon:
     async def _answer_http(self, stack: AsyncExitStack, sockets: Sockets) -> None:
         calendars = CalendarFeeds(self._open_store)
         stack.push_async_callback(calendars.aclose)
+        tasks = TaskDesk(self._open_store)
+        stack.push_async_callback(tasks.aclose)
         parts = Parts(
             desk=self._desk,
             lookup=self._files.lookup,
@@ -291,6 +294,7 @@ class Daemon:
             transfers=self._transfers,
             calendar=calendars.get,
             offered=self._offers.find,
+            tasks=tasks,
         )
         runner = await serve(make_app(parts), sockets.http, self._emit)
         stack.push_async_callback(runner.cleanup)
@@ -397,6 +401,7 @@ class Daemon:
             try:
                 await self._refresh()
                 self._trouble("slot-programs", await self._upkeep.make_slot_helpers(self._snapshot))
+                self._trouble("slot-cores", await self._upkeep.make_cores(self._snapshot))
             except Exception as error:  # noqa: BLE001 - looking after things must not end the answers
                 self._emit(InternalError(where="refresh", text=repr(error)))
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -338,6 +338,23 @@ class NodeReportRefused(Reasoned):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WritePermitted(Event):
+    """A node asked a last time, and may write to its disk."""
+
+    name: ClassVar[str] = "node.write_permitted"
+    disk: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRefused(Event):
+    """A node asked a last time and may not write to its disk; nothing was written. The text says why."""
+
+    name: ClassVar[str] = "node.write_refused"
+    level: ClassVar[str] = "warning"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideUsed(Event):
     """A one-shot boot order was carried out; from now on the machine boots as decided before."""
 

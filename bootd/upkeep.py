@@ -3,15 +3,16 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from bootd.boot.files import Refused, Served
-from bootd.boot.places import grub_disk, slot_helper
+from bootd.boot.places import CORE_BOOT, core_file, grub_disk, slot_helper
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Policy, Snapshot
 from bootd.config import DEFAULT_LOADERS, Config
 from bootd.errors import BootdError
-from bootd.imagebuild import efilocal, slotboot
+from bootd.imagebuild import efilocal, slotboot, slotcore
 from bootd.model import Role
 from bootd.model.places import STANDARD_SCHEME
 from bootd.services.filescan import FileIndex, Root
@@ -143,6 +144,24 @@ class Upkeep:
         said = [await self._make_slot_helpers(firmware, wanted) for firmware in _SLOT_FIRMWARE]
         wrong = "; ".join(each for each in said if each)
         return f"mesh nodes start the default of their disk instead of their slot: {wrong}" if wrong else ""
+
+    async def make_cores(self, snapshot: Snapshot) -> str:
+        """Build the GRUB for the disks of mesh nodes where it is not there; return what is wrong, or ""."""
+        files, wanted = self._config.data_dir / "files", wanted_slots(snapshot)
+        makers: dict[str, Callable[[Path], Path]]
+        makers = {core_file(slot): partial(slotcore.build, partition=slot) for _, slot in wanted}
+        if makers:
+            makers[core_file(slotcore.MENU)] = partial(slotcore.build, partition=slotcore.MENU)
+            makers[CORE_BOOT] = slotcore.boot_sector
+        missing = {name: make for name, make in makers.items() if not (files / name).exists()}
+        try:
+            for name, make in missing.items():
+                await asyncio.to_thread(make, files / name)
+        except (BootdError, OSError) as error:
+            return f"images written to slots do not start: {error}"
+        if missing:
+            await self._files.refresh()
+        return ""
 
     async def _make_slot_helpers(self, firmware: Firmware, wanted: Iterable[tuple[str, int]]) -> str:
         files = self._config.data_dir / "files"

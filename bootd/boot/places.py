@@ -44,6 +44,14 @@ def slot_helper(firmware: Firmware, disk: str, slot: int) -> str:
     return f"{HELPERS}/slot{slot}-{disk}-{ending}"
 
 
+CORE_BOOT = f"{HELPERS}/core-boot.img"  # name under /files/ of the first sector that starts a core
+
+
+def core_file(partition: int) -> str:
+    """Return the name under /files/ of the GRUB on disks that carries out the menu on *partition*."""
+    return f"{HELPERS}/core{partition}-pc.img"
+
+
 def lun_uris(clone: LunClone) -> list[str]:
     """Return one address for each portal of *clone* (RFC 4173 section 5), the first to be tried first.
 

@@ -69,6 +69,8 @@ def routes(app: web.Application) -> None:
     app.router.add_get("/files/{name:.+}", files.get_file)
     app.router.add_get(images.ROUTE, images.get_image)
     app.router.add_post("/node/v1/report", node.report)
+    app.router.add_post("/node/v1/task", node.task)
+    app.router.add_post("/node/v1/permit", node.permit)
     app.router.add_get(calendar.ROUTE, calendar.get_calendar)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)

@@ -1,26 +1,28 @@
 """What a machine's system calls to say how it fares: with its one-time token, or known by its address."""
 
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from bootd.boot.token import TokenFacts, TokenRefused
-from bootd.events import NodeReported, NodeReportRefused
+from bootd.events import NodeReported, NodeReportRefused, WritePermitted, WriteRefused
 from bootd.http.errors import failure
 from bootd.http.parts import PARTS, peer_of, read_form
 
-LAST_STATE = "running"  # this report uses the token up
+LAST_STATES = ("running", "leaving")  # these reports use the token up
 _STATE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
-WITHOUT_TOKEN = ("starting", LAST_STATE, "failed")  # all that a machine may say by its address alone
+WITHOUT_TOKEN = ("starting", "running", "failed")  # all that a machine may say by its address alone
 _DETAIL_LENGTH = 200  # characters kept
 
 
 async def report(request: web.Request) -> web.Response:
     """POST /node/v1/report with the form fields token, state and, if there is more to say, detail.
 
-    ``running`` may be said once with a token; other states before it as often as an agent likes.
-    Images on disk have no command line of ours to carry a token: without one, a machine on our own
-    link is known by its MAC address, and may say as much of itself as that is worth.
+    ``running`` and ``leaving`` (there is nothing more to do) may be said once with a token; other
+    states before it as often as an agent likes. Images on disk have no command line of ours to carry
+    a token: without one, a machine on our own link is known by its MAC address, and may say as much
+    of itself as that is worth.
     """
     parts = request.app[PARTS]
     form = await read_form(request)
@@ -34,19 +36,54 @@ async def report(request: web.Request) -> web.Response:
             parts.emit(NodeReported(mac=mac, host=host, state=state, detail=detail))
             return _noted()
     facts = _proved(request, token)
-    if state == LAST_STATE:
+    if state in LAST_STATES:
         parts.tokens.use_up(facts, parts.clock())
     parts.emit(_reported(facts, parts.host_name(facts.mac), state, detail))
     return _noted()
+
+
+async def task(request: web.Request) -> web.Response:
+    """POST /node/v1/task with the form field token: what the imager is to do, as lines ``key value``."""
+    _, _, host = await _asked(request)
+    return web.Response(text=await request.app[PARTS].tasks.task(host))
+
+
+async def permit(request: web.Request) -> web.Response:
+    """POST /node/v1/permit with token, job and what the disk is: asked last, before anything is written."""
+    form, mac, host = await _asked(request)
+    parts = request.app[PARTS]
+    answer = await parts.tasks.permit(host, form)
+    if answer.startswith("permit yes\n"):
+        parts.emit(WritePermitted(mac=mac, host=host, disk=_disk(form)))
+    else:
+        text = answer.partition("reason ")[2].strip()
+        parts.emit(WriteRefused(mac=mac, host=host, text=text))
+    return web.Response(text=answer)
+
+
+def _disk(form: Mapping[str, str]) -> str:
+    text = f"{form.get('name', '')} {form.get('serial', '')}".strip()
+    return "".join(c if c.isprintable() else " " for c in text)[:_DETAIL_LENGTH]
+
+
+async def _asked(request: web.Request) -> tuple[dict[str, str], str, str]:
+    """Return the form, and MAC address and name of the host whose token is in it."""
+    parts, form = request.app[PARTS], await read_form(request)
+    neighbour = parts.clients.on_link(peer_of(request))  # "" behind a router
+    facts = _proved(request, form.get("token", ""), neighbour)
+    host = parts.host_name(facts.mac)
+    if not host:
+        raise failure(web.HTTPForbidden, "unknown-machine", "no host has the MAC address of this token")
+    return form, facts.mac, host
 
 
 def _noted() -> web.Response:
     return web.Response(text="noted\n")
 
 
-def _proved(request: web.Request, token: str) -> TokenFacts:
+def _proved(request: web.Request, token: str, mac: str = "") -> TokenFacts:
     parts = request.app[PARTS]
-    facts = parts.tokens.check(token, parts.clock())
+    facts = parts.tokens.check(token, parts.clock(), mac=mac or None)
     if isinstance(facts, TokenRefused):
         parts.emit(NodeReportRefused(client=peer_of(request), why=facts.reason))
         used = facts.reason == "token-used"

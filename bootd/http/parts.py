@@ -2,8 +2,9 @@
 
 import resource
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from aiohttp import web
 
@@ -45,6 +46,24 @@ class Transfers:
         return self.running >= self.limit
 
 
+class Tasks(Protocol):
+    """Tells nodes that run the imager what to do; lines ``key value``."""
+
+    async def task(self, node: str) -> str: ...
+
+    async def permit(self, node: str, form: Mapping[str, str]) -> str: ...
+
+
+class NoTasks:
+    """A site where nobody has anything to be written."""
+
+    async def task(self, node: str) -> str:
+        return "task none\n"
+
+    async def permit(self, node: str, form: Mapping[str, str]) -> str:
+        return "permit no\nreason nothing is to be written\n"
+
+
 async def _no_calendar(token: str) -> PublishedCalendar | None:
     return None
 
@@ -70,6 +89,7 @@ class Parts:
     transfers: Transfers = field(default_factory=Transfers)
     calendar: Callable[[str], Awaitable[PublishedCalendar | None]] = _no_calendar  # by its token
     offered: Callable[[str], Offered | None] = _no_image  # what a session of imaging offers, by its name
+    tasks: Tasks = field(default_factory=NoTasks)
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

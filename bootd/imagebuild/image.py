@@ -120,12 +120,9 @@ def contents(recipe: Recipe, busybox: bytes, modules: list[Module]) -> Iterator[
     for module in modules:
         yield cpio.regular(f"lib/modules/{module.name}.ko", module.data)
     yield cpio.regular("lib/modules/order", "".join(f"{m.name}.ko\n" for m in modules).encode())
-    for path in sorted(recipe.files.rglob("*")):
-        if path.is_file():
-            executable = bool(path.stat().st_mode & stat.S_IXUSR)
-            yield cpio.regular(
-                path.relative_to(recipe.files).as_posix(), path.read_bytes(), executable=executable
-            )
+    for name, path in sorted(recipe.files.items()):
+        executable = bool(path.stat().st_mode & stat.S_IXUSR)
+        yield cpio.regular(name, path.read_bytes(), executable=executable)
 
 
 def _busybox(tree: Path) -> bytes:

@@ -1,9 +1,11 @@
 """Read an image's recipe: ``images/<name>/recipe.toml`` with ``init`` and ``files/`` beside it.
 
 A recipe with a table ``[disk]`` is that of a disk: its kernel and initramfs come to the first
-partition, what is in ``root/`` to the second.
+partition, what is in ``root/`` to the second. ``image.base`` names a recipe beside it whose init,
+files and programs it has too.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,14 +31,19 @@ class Recipe:
     modules: tuple[str, ...]  # as `modprobe` names them; what they depend on comes by itself
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # package -> files of it
     root_mb: int | None = None  # MiB of a disk's root file system; None where this is no disk
+    base: "Recipe | None" = None  # whose init, files and programs it has too, but for those of its own
 
     @property
     def init(self) -> Path:
-        return self.folder / "init"
+        own = self.folder / "init"
+        return self.base.init if self.base is not None and not own.is_file() else own
 
     @property
-    def files(self) -> Path:
-        return self.folder / "files"
+    def files(self) -> Mapping[str, Path]:
+        """What is copied into the initramfs: names in it -> where they lie."""
+        own = self.folder / "files"
+        found = {path.relative_to(own).as_posix(): path for path in own.rglob("*") if path.is_file()}
+        return {**(self.base.files if self.base is not None else {}), **found}
 
     @property
     def root(self) -> Path:
@@ -51,12 +58,16 @@ _KEYS = {
     ("kernel", "modules"): list,
 }
 _PROGRAMS = "programs"  # a table whose keys are packages
-_MAY_BE = {("disk", "root_mb"): int}
+_MAY_BE = {("disk", "root_mb"): int, ("image", "base"): str}
 _ROOT_MB = range(8, 65536)
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
-def load(folder: Path) -> Recipe:
-    """Return the recipe in *folder*; raises `BadRecipe` with every mistake."""
+def load(folder: Path, *, asked_by: tuple[str, ...] = ()) -> Recipe:
+    """Return the recipe in *folder*; raises `BadRecipe` with every mistake.
+
+    *asked_by* are the recipes that are based on it.
+    """
     path = folder / FILE
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +76,8 @@ def load(folder: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadRecipe(str(path), [Mistake(0, f"not TOML: {error}")]) from error
     mistakes = [Mistake(0, text) for text in (*_unknown(document), *_wrong(document))]
-    if not (folder / "init").is_file():
+    base = _base(folder, document, mistakes, (*asked_by, folder.name))
+    if base is None and not (folder / "init").is_file():
         mistakes.append(Mistake(0, f"{folder / 'init'} is missing: the script the kernel starts"))
     if mistakes:
         raise BadRecipe(str(path), mistakes)
@@ -77,9 +89,34 @@ def load(folder: Path) -> Recipe:
         kernel_package=document["packages"]["kernel"],
         busybox_package=document["packages"]["busybox"],
         modules=tuple(document["kernel"]["modules"]),
-        programs={package: tuple(files) for package, files in document.get(_PROGRAMS, {}).items()},
+        programs={**(base.programs if base else {}), **_programs(document)},
+        base=base,
         root_mb=document["disk"]["root_mb"] if "disk" in document else None,
     )
+
+
+def _base(
+    folder: Path, document: dict[str, Any], mistakes: list[Mistake], asked_by: tuple[str, ...]
+) -> Recipe | None:
+    """Return the recipe beside *folder* on which it is based; what is wrong with it is a mistake of ours."""
+    name = document["image"].get("base") if isinstance(document.get("image"), dict) else None
+    if name is None:
+        return None
+    if not isinstance(name, str) or not _NAME.match(name) or name == folder.name:
+        mistakes.append(Mistake(0, "image.base: expected the name of another recipe"))
+        return None
+    if name in asked_by:
+        mistakes.append(Mistake(0, f"image.base: {' and '.join(asked_by)} go round in a circle"))
+        return None
+    try:
+        return load(folder.parent / name, asked_by=asked_by)
+    except BadRecipe as error:
+        mistakes += error.mistakes
+        return None
+
+
+def _programs(document: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {package: tuple(files) for package, files in document.get(_PROGRAMS, {}).items()}
 
 
 def _unknown(document: dict[str, Any]) -> list[str]:

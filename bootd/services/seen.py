@@ -22,6 +22,8 @@ from bootd.events import (
     TftpReadCompleted,
     TftpReadFailed,
     UnknownMachine,
+    WritePermitted,
+    WriteRefused,
 )
 from bootd.model import Observation, Sighting
 
@@ -85,6 +87,14 @@ def _reported(event: NodeReported) -> _Said:
     return f"reported {event.state}" + (f": {event.detail}" if event.detail else "") + how, 0, 0.0
 
 
+def _permitted(event: WritePermitted) -> _Said:
+    return f"may write to its disk {event.disk}", 0, 0.0
+
+
+def _not_permitted(event: WriteRefused) -> _Said:
+    return f"may not write to its disk: {event.text}", 0, 0.0
+
+
 def _report_refused(event: NodeReportRefused) -> _Said:
     return f"sent a report that was refused: {event.why}", 0, 0.0
 
@@ -111,6 +121,8 @@ _WORDS: dict[type[Event], Callable[[Any], _Said]] = {
     LocalBootStarted: _went,
     NodeReported: _reported,
     NodeReportRefused: _report_refused,
+    WritePermitted: _permitted,
+    WriteRefused: _not_permitted,
     OverrideUsed: _used,
     LoopSuspected: _loop,
 }

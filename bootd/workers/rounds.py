@@ -19,6 +19,7 @@ from bootd.drivers.transport import (
     SessionMissing,
     SessionStatus,
     SessionStep,
+    Way,
 )
 from bootd.errors import BootdError
 from bootd.model import (
@@ -34,6 +35,7 @@ from bootd.model import (
 from bootd.services import nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import node_moved
+from bootd.services.tasks import WAYS
 from bootd.store import Reads, Transaction
 from bootd.workers import switching
 from bootd.workers.sessions import CALL, SESSION, allot, next_number, session_of, stop_strays
@@ -106,7 +108,7 @@ def call(work: Work) -> None:
         with work.commit(wait_s=POLL_S, note="waits for a part of the network"):
             pass
         return
-    facts: dict[str, Any] = {_CALLED_AT: work.now.isoformat(), _AGAIN: False}
+    facts: dict[str, Any] = {_CALLED_AT: work.now.isoformat(), _AGAIN: False, WAYS: {}}
     with work.commit(SWITCH, facts=facts, note="") as change:
         session = allot(change, work.job, number, settings, work.now)
         if session is None:
@@ -154,9 +156,18 @@ def send(work: Work) -> None:
         source = source_of(work, image_of(work))
         join_s = work.context.settings.join_s
         transport.start(Order(session.id, source, receivers, session.channel, session.rate, join_s))
-    with work.commit(WATCH, note="the nodes join"):
+    ways = {node: _way(transport.way(session.id, node)) for node in receivers}
+    with work.commit(WATCH, note="the nodes join", facts={WAYS: ways}):
         for node in receivers:
             work.note_parts(replace(work.part(node), step="joining", since=work.now, note=""))
+
+
+def _way(way: Way) -> dict[str, str]:
+    """Return how a node takes part, as it is told: see services.tasks."""
+    told = {"transport": way.transport, "path": way.path}
+    if way.channel is not None:
+        told |= {"address": way.channel.address, "port": str(way.channel.port)}
+    return {key: value for key, value in told.items() if value}
 
 
 def watch(work: Work) -> None:
@@ -226,7 +237,7 @@ def verify(work: Work) -> None:
                 continue
             if part.since > work.now:  # the clock was set back
                 work.note_parts(replace(part, since=work.now))
-            elif work.now >= part.since + bound:
+            elif work.now >= max(part.since, part.word_at or part.since) + bound:
                 work.note_parts(_missed(part, f"said nothing for {bound.total_seconds():g} s"))
 
 
@@ -244,8 +255,15 @@ def _heed(work: Work, change: Transaction) -> None:
             work.note_parts(_missed(part, f"it wrote {part.word_detail or 'it knows not what'}"))
         elif part.word == "failed":
             work.note_parts(_missed(part, part.word_detail or "it failed and did not say why"))
+        elif part.step != MISSED and (note := _told(part)) != part.note:
+            work.note_parts(replace(part, note=note))
     slots.verified(change, verified, deployment.slot or 0)
     note_ready(work, change, verified, "")
+
+
+def _told(part: JobPart) -> str:
+    """Return what the node says it does: ``checking``, ``writing 37 %``."""
+    return f"{part.word} {part.word_detail} %" if part.word_detail.isdecimal() else part.word
 
 
 def _kept(reads: Reads, work: Work) -> Deployment:

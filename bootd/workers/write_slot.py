@@ -16,6 +16,7 @@ from bootd.services import nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import OPEN
+from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Transaction
 from bootd.workers import rounds, switching
 from bootd.workers.rounds import OVERRIDES, ROUND, deployment_of, image_of, note_ready, source_of
@@ -62,6 +63,10 @@ def _prepare(work: Work) -> None:
         raise GivenUp(f"there is no memory image {name!r} that writes slots: bootd memory add {name} …")
     work.context.transport()  # a site without one changes nothing
     source_of(work, image)
+    try:
+        payload_of(image)
+    except NotForSlot as error:
+        raise GivenUp(str(error)) from error
     if busy := _busy(work.store, work):
         with work.commit(wait_s=BUSY_S, note=f"waits: {busy}"):
             pass

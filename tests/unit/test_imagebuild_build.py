@@ -143,7 +143,7 @@ def test_every_mistake_of_a_disks_tables_is_told_at_once(tmp_path: Path) -> None
 
 def test_the_shipped_recipes_are_good() -> None:
     found = [recipe.load(path.parent) for path in sorted(share("images").glob("*/recipe.toml"))]
-    assert [r.name for r in found] == ["hello", "rootdisk"]
+    assert [r.name for r in found] == ["hello", "imager", "imager-full", "rootdisk"]
     assert all(r.description for r in found)
 
 

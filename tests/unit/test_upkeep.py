@@ -270,6 +270,25 @@ async def test_slot_programs_are_made_once_and_found_at_once(tmp_path: Path) -> 
     assert [(site.data / "files" / name).stat().st_mtime_ns for name in names] == kept
 
 
+async def test_grub_for_disks_is_made_once_for_the_menu_and_each_slot(tmp_path: Path) -> None:
+    site, snapshot = Site(tmp_path), with_places(a_slot_place())
+    assert await site.upkeep.make_cores(snapshot) == ""
+    names = ("loaders/core1-pc.img", "loaders/core7-pc.img", "loaders/core-boot.img")
+    assert all(isinstance(site.index.lookup(name), Served) for name in names)
+    kept = [(site.data / "files" / name).stat().st_mtime_ns for name in names]
+    assert await site.upkeep.make_cores(snapshot) == ""
+    assert [(site.data / "files" / name).stat().st_mtime_ns for name in names] == kept
+    assert await Site(tmp_path / "other").upkeep.make_cores(with_places(a_lun_place())) == ""
+    assert not (tmp_path / "other/data/files/loaders").exists()
+
+
+@pytest.mark.usefixtures("no_grub")
+async def test_grub_for_disks_that_cannot_be_made_is_a_sentence_with_the_packages(tmp_path: Path) -> None:
+    said = await Site(tmp_path).upkeep.make_cores(with_places(a_slot_place()))
+    assert said.startswith("images written to slots do not start: ")
+    assert "grub-pc-bin" in said
+
+
 @pytest.mark.usefixtures("no_grub")
 async def test_slot_programs_that_cannot_be_made_are_a_sentence_with_the_packages(tmp_path: Path) -> None:
     said = await Site(tmp_path).upkeep.make_slot_helpers(with_places(a_slot_place()))

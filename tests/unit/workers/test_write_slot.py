@@ -17,6 +17,7 @@ from bootd.model import (
     TargetKind,
 )
 from bootd.services import jobs
+from bootd.services.tasks import task_text
 from tests.helpers.deeds import a_reservation
 from tests.helpers.imaging import NODES, PACE, SIZE, Shop, a_shop, ready
 from tests.helpers.site import a_host
@@ -281,3 +282,37 @@ def test_two_jobs_do_not_write_to_one_node_at_once(shop: Shop) -> None:
     shop.live(300)
     assert (shop.job(1).state, shop.job(2).state) == ("done", "done")
     assert shop.slots(8) == ready("node3", "node4")
+
+
+# -- what nodes are told, and tell ------------------------------------------------------------
+
+
+def test_image_that_is_no_single_partition_is_refused_before_any_node_is_switched(shop: Shop) -> None:
+    whole = bytearray(SIZE)
+    whole[510:512], whole[446 + 4] = b"\x55\xaa", 0x83
+    shop.book(image=shop.add_image(bytes(whole), "mesh/whole"))
+    shop.run()
+    assert shop.job().state == "failed"
+    assert "is a whole disk (dos) and a slot takes one partition" in shop.job().note
+    assert shop.switched() == []
+
+
+def test_nodes_are_told_how_to_take_part_while_the_session_runs(shop: Shop) -> None:
+    shop.book()
+    shop.live(until="watch")
+    told = task_text(shop.store, "node1")
+    assert told.startswith("task write\n")
+    assert f"\naddress {shop.session().channel.address}\n" in told
+    shop.live()
+    assert task_text(shop.store, "node1") == "task none\n"
+
+
+def test_what_a_node_says_it_does_is_shown_and_keeps_it_waited_for(shop: Shop) -> None:
+    shop.silent = set(NODES)
+    shop.book()
+    shop.live(until="verify")
+    for _ in range(4):
+        shop.say("node1", "fitting", "40")
+        shop.run_for(shop.settings.up_s * 0.6, each=5.0)
+    assert shop.part("node1").note == "fitting 40 %"
+    assert shop.part("node2").step != "received"

@@ -1,0 +1,126 @@
+"""A machine that runs the real imager against a boot port on loopback; its store and job are made by hand."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from bootd.boot.places import CORE_BOOT, core_file
+from bootd.cli.context import cache_dir
+from bootd.clock import utc_now
+from bootd.darkstore.source import open_folder
+from bootd.darkstore.tree import Tree
+from bootd.events import Event, NodeReported
+from bootd.imagebuild import BuiltImage, build, slotcore
+from bootd.model import (
+    DiskImage,
+    ImageFile,
+    Job,
+    JobKind,
+    JobPart,
+    MemoryImage,
+    Project,
+    Slot,
+    SlotScheme,
+)
+from bootd.services import images, reports, tasks
+from bootd.store import Store, open_store
+from tests.helpers.deeds import a_deployment, a_reservation
+from tests.helpers.lab import PATIENCE_S
+from tests.helpers.qemu import SERVER, boot
+from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, running
+
+NODE, SLOT = "node1", 7
+SCHEME = SlotScheme(disk="/dev/vda", last=9, boot_mib=64, swap_mib=8, spare_mib=8)
+LEAVES, FAILS = "Restarting system", "BOOTD-IMAGER-FAILED"
+_RECIPES = Path(__file__).parents[2] / "images"
+
+
+@cache
+def built(name: str = "imager") -> BuiltImage:
+    return build(_RECIPES / name, cache=cache_dir(), progress=print)
+
+
+class Imaging:
+    """The slot of one machine is to be written with the image at *source*, and the machine is started.
+
+    The job stands where its session runs; *stream* are the octets that the session sends.
+    """
+
+    def __init__(self, folder: Path, source: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.folder, self.events = folder, list[Event]()
+        self.store_url = f"sqlite:///{folder}/bootd.db"
+        self.host = replace(a_host(NODE, MAC), ip="127.0.0.1", settings=dict(settings or {}))
+        self.tree = Tree(folder / "dark")
+        self.stream = folder / "stream.tar"
+        with self.open_store() as store:
+            self.image = self._furnish(store, source)
+        with self.stream.open("wb") as file:
+            file.writelines(open_folder(self.tree, self.image).chunks())
+
+    def open_store(self) -> Store:
+        return open_store(self.store_url, clock=utc_now)
+
+    @property
+    def words(self) -> list[tuple[str, str]]:
+        """What the machine said, but for percentages."""
+        said = [(each.state, each.detail) for each in self.events if isinstance(each, NodeReported)]
+        return [word for word in said if not word[1].isdecimal()]
+
+    async def run(self, disk: Path, *, until: str = LEAVES) -> str:
+        """Start the machine; return what its console said."""
+        async with running(self._site()) as site:
+            script = f"http://{SERVER}:{site.port}/boot/{MAC}.ipxe"
+            ends = (LEAVES, FAILS, until)
+            return await boot(self.folder, script, MAC, until=ends, patience_s=PATIENCE_S, disk=disk)
+
+    def _furnish(self, store: Store, source: Path) -> DiskImage:
+        now = utc_now()
+        with store.transaction("anna", "furnish") as change:
+            change.put_hosts([self.host])
+            change.keep(Project("mesh", "anna", now))
+            change.keep(replace(SCHEME))
+        image = images.add(store, "anna", self.tree, "mesh/debian", source, clock=utc_now)
+        job = Job(
+            *(1, JobKind.WRITE_SLOT, 1, 1, (NODE,), now, "calendar", now, "running", "watch"),
+            facts={
+                "called_at": now.isoformat(),
+                tasks.WAYS: {NODE: {"transport": "http", "path": "/files/stream.tar"}},
+            },
+        )
+        deployment = a_deployment(image=image.ref, digest=image.identity, nodes=(NODE,), slot=SLOT)
+        reservation = a_reservation(
+            nodes=(NODE,), state="booked", starts_at=now, ends_at=now + timedelta(hours=1)
+        )
+        with store.transaction("calendar", "job") as change:
+            for record in (reservation, replace(deployment, state="deploy-hd"), job):
+                change.keep(record)
+            change.keep(Slot(NODE, SLOT, image.ref, image.identity, "writing"))
+            change.put_job_parts([JobPart(1, NODE, "joining", since=now)])
+        return image
+
+    def _site(self) -> Site:
+        files = self._files()
+        image = MemoryImage("imager", files[0], (files[1],), built().cmdline, NOON)
+        site = Site(a_snapshot(self.host, image=image))
+        for file, path in zip(files, (built().kernel, *built().initrds), strict=True):
+            site.serve_file(file.path, path)
+        site.serve_file("stream.tar", self.stream)
+        site.serve_file(CORE_BOOT, slotcore.boot_sector(self.folder / "core-boot"))
+        for partition in (slotcore.MENU, SLOT):
+            site.serve_file(core_file(partition), slotcore.build(self.folder / f"core{partition}", partition))
+        desk = tasks.TaskDesk(self.open_store)
+        site.parts = replace(site.parts, address=SERVER, tasks=desk, emit=self._heard)
+        return site
+
+    def _files(self) -> list[ImageFile]:
+        paths = (built().kernel, *built().initrds)
+        return [ImageFile(path.name, f"imager/{path.name}", "0" * 64, path.stat().st_size) for path in paths]
+
+    def _heard(self, event: Event) -> None:
+        self.events.append(event)
+        word = reports.heard_in(event, utc_now(), itself=True)
+        if word is not None:
+            with self.open_store() as store, store.transaction("bootd", "report") as change:
+                reports.heard(change, word)

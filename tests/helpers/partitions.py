@@ -1,0 +1,78 @@
+"""Partitions with a system to be started, as images that slots take: raw, and as Clonezilla saves parts."""
+
+import gzip
+import lzma
+import shutil
+import subprocess
+from pathlib import Path
+
+MIB = 1 << 20
+_TABLE = """\
+label: dos
+label-id: 0x7f3e51a2
+device: /dev/sda
+unit: sectors
+sector-size: 512
+
+/dev/sda1 : start=        2048, size=      {sectors}, type=83, bootable
+"""
+_PACK = {"gz": lambda octets: gzip.compress(octets, mtime=0), "xz": lzma.compress, "uncomp": bytes}
+
+
+def root_partition(path: Path, marker: str, *, mib: int = 24, ballast: int = 4) -> Path:
+    """Write an ext4 file system whose GRUB menu says *marker*, with *ballast* MiB of noise in it."""
+    tree = path.parent / f"{path.name}.tree"
+    (tree / "boot/grub").mkdir(parents=True)
+    (tree / "boot/grub/grub.cfg").write_text(
+        f'search --no-floppy --fs-uuid --set=root {UUID}\necho "{marker} in $root"\nsleep 600\n'
+    )
+    (tree / "etc").mkdir()
+    (tree / "etc/fstab").write_text(
+        f"UUID={UUID} / ext4 defaults 0 1\nUUID=1111-2222 /boot/efi vfat umask=0077 0 1\n"
+        "/dev/sda2 none swap sw 0 0\ntmpfs /tmp tmpfs defaults 0 0\n"
+    )
+    (tree / "ballast").write_bytes(gzip.compress(marker.encode(), mtime=0) + _noise(ballast * MIB))
+    with path.open("wb") as file:
+        file.truncate(mib * MIB)
+    _run("mke2fs", "-q", "-F", "-t", "ext4", "-U", UUID, "-d", tree, path)
+    shutil.rmtree(tree)
+    return path
+
+
+UUID = "3f1c7e0a-5d64-4c29-9b41-0c5f8e2f7a10"
+
+
+def _noise(octets: int) -> bytes:
+    state = bytearray(range(256))
+    block = bytes(state[(n * 167 + 13) % 256] ^ (n * n >> 3 & 255) for n in range(65536))
+    return (block * (octets // len(block) + 1))[:octets]
+
+
+def clonezilla_part(folder: Path, partition: Path, *, compression: str = "gz", split: int = MIB) -> Path:
+    """Write *partition*, an ext4 file system, as ``saveparts`` does, with the real partclone."""
+    folder.mkdir()
+    saved = folder.parent / f"{folder.name}.pcl"
+    _run("partclone.extfs", "-q", "-c", "-s", partition, "-O", saved, "-L", "/dev/null")
+    packed = _PACK[compression](saved.read_bytes())
+    saved.unlink()
+    for n, at in enumerate(range(0, len(packed), split)):
+        name = f"sda1.ext4-ptcl-img.{compression}.a{chr(ord('a') + n)}"
+        (folder / name).write_bytes(packed[at : at + split])
+    sectors = partition.stat().st_size // 512
+    texts = {
+        "parts": "sda1\n",
+        "dev-fs.list": f"/dev/sda1 ext4 {sectors // 2048}M\n",
+        "blkdev.list": "KNAME NAME SIZE TYPE FSTYPE MOUNTPOINT MODEL\nsda1 sda1 24M part ext4\n",
+        "sda-pt.sf": _TABLE.format(sectors=sectors),
+        "sda-pt.parted": f"Disk /dev/sda: {sectors + 4096}s\nPartition Table: msdos\n",
+        "clonezilla-img": "This image was saved by Clonezilla at 2026-01-05 12:00:00 UTC.\n",
+        "Info-img-id.txt": "IMG_ID=1\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "sda-mbr").write_bytes(bytes(510) + b"\x55\xaa")
+    return folder
+
+
+def _run(*argv: str | Path) -> None:
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
