@@ -65,7 +65,9 @@ def test_names_that_are_taken_for_the_nodes_suit_every_initiator(iqn: str) -> No
 
 @pytest.mark.parametrize("name", sorted(lun.DRIVERS))
 def test_every_lun_driver_may_be_named(name: str) -> None:
-    assert found(f'[luns]\nbackend = "{name}"\n').lun_backend == name
+    ontap = 'host = "10.0.0.9"\nuser = "bootd"\npassword_file = "/secret"\nsvm = "svm1"\nvolume = "vol1"\n'
+    text = f'[server]\nuser = ""\n[luns]\nbackend = "{name}"\n[luns.ontap]\n{ontap}'
+    assert found(text).lun_backend == name
 
 
 @pytest.mark.parametrize("name", sorted(transport.DRIVERS))
@@ -77,6 +79,9 @@ def test_every_transport_may_be_named(name: str) -> None:
     ("table", "line", "expected"),
     [
         ("luns", 'backend = "zfs"', "one of '', 'fake'"),
+        ("luns.ontap", 'password_file = "secret"', "an absolute path"),
+        ("luns.ontap", 'svm = " svm1"', "a text in one line"),
+        ("luns.ontap", 'verify = "no"', "true or false"),
         ("luns", "backend = true", "one of '', 'fake'"),
         ("luns", 'iqn = "example.org"', 'an iSCSI name such as "iqn.2026-01.org.example"'),
         ("luns", 'iqn = "iqn.2026-01.Example"', "an iSCSI name"),
