@@ -42,6 +42,7 @@ class UdpReceivers:
 
     def kill(self, session: str, node: str) -> None:
         self._running[session, node].kill()
+        self._running[session, node].wait()  # its port is free again
 
     def wait(self, session: str, node: str) -> int:
         """Return how it ended."""

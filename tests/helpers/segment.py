@@ -8,10 +8,14 @@ from contextlib import ExitStack, contextmanager
 from tests.helpers.namespace import Namespace, need_root
 
 SENDER = "10.98.0.1"
-_TABLE = """table bridge lossy {{ chain pass {{
-  type filter hook forward priority 0;
-  numgen random mod 100 < {percent} drop
-}} }}"""
+_TABLE = """
+table bridge lossy {{
+    chain pass {{
+        type filter hook forward priority 0
+        numgen random mod 100 < {percent} drop
+    }}
+}}
+"""
 
 
 def _ip(*words: str) -> None:
