@@ -1,7 +1,7 @@
 """How the receivers of a multicast stand, by name: what udp-sender says of addresses, seen from an order."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bootd.drivers.transport.base import Order, ReceiverStatus, ReceiverStep, SessionStatus, SessionStep
 from bootd.drivers.transport.utterances import Participant, Utterances
@@ -37,8 +37,11 @@ class Standing:
 
     def joined(self) -> dict[str, Participant]:
         """Return who of the receivers is there; one that came twice is its latest self."""
+        return self._named(self.said.there())
+
+    def _named(self, participants: Iterable[Participant]) -> dict[str, Participant]:
         found: dict[str, Participant] = {}
-        for one in self.said.there():
+        for one in participants:
             name = self._names.get(one.address) or self._whose(one.address)
             if name in self._order.receivers:
                 found[name] = one
@@ -82,7 +85,7 @@ class Standing:
         return SessionStatus(self._order.id, step, self._order.image.size, receivers)
 
     def _begin(self, now: float) -> None:
-        self._part = self.joined()
+        self._part = self._named(self.said.began_with)
         self.moved_at = now
         self._samples.append((now, 0))
         reason = f"did not join within {self._order.join_wait_s:g} s"

@@ -38,6 +38,7 @@ class Utterances:
         self.octets = 0  # that all receivers which are still there have
         self.sent_again = 0  # packets
         self.participants: list[Participant] = []  # all there ever were, by the time they came
+        self.began_with: list[Participant] = []
         self._unit = 1  # what `octets` is a multiple of: above 1 GB it is told in KiB
         self._dropping: set[int] = set()
         self._open = b""
@@ -78,7 +79,7 @@ class Utterances:
         elif _READY.match(line):
             self.ready = True
         elif _STARTED.match(line):
-            self.started = True
+            self.started, self.began_with = True, self.there()
         elif _COMPLETE.match(line):
             self.complete = True
         elif line.strip() and not _IDLE.match(line):
