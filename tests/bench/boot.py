@@ -99,21 +99,18 @@ def _lab(stack: ExitStack, purpose: str) -> Lab:
     return lab
 
 
-class RivalLab:
-    """A lab in which dnsmasq (ProxyDHCP, TFTP) and nginx (HTTP) stand where bootd would."""
+class Rival:
+    """dnsmasq (ProxyDHCP, TFTP) and nginx (HTTP) where bootd was in *lab*."""
 
-    def __init__(self, stack: ExitStack, image: BuiltImage) -> None:
-        self.lab = _lab(stack, "bench-b")
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
         self.lab.stop_bootd()
-        self._cmdline = image.cmdline
         folder = self.lab.run.path
         self._www, tftp = folder / "www", folder / "tftp"
         self._www.mkdir()
         tftp.mkdir()
         for loader in ("undionly.kpxe", "snponly.efi"):
             shutil.copyfile(LOADERS / loader, tftp / loader)
-        shutil.copyfile(image.kernel, self._www / "vmlinuz")
-        shutil.copyfile(image.initrds[0], self._www / "initrd.gz")
         self._serve("proxy", proxy_config(folder), ["dnsmasq", "--keep-in-foreground", "--conf-file={}"])
         self._serve("nginx", nginx_config(folder), ["nginx", "-c", "{}"])
 
@@ -127,9 +124,23 @@ class RivalLab:
         if not process.alive:
             raise NotReady(self.lab.log(name).read_text())
 
+    def give(self, script: str) -> None:
+        """Have machines get *script* next."""
+        (self._www / "boot.ipxe").write_text(script)
+
+
+class RivalLab(Rival):
+    """A lab of its own whose machines get a memory image."""
+
+    def __init__(self, stack: ExitStack, image: BuiltImage) -> None:
+        super().__init__(_lab(stack, "bench-b"))
+        self._cmdline = image.cmdline
+        shutil.copyfile(image.kernel, self._www / "vmlinuz")
+        shutil.copyfile(image.initrds[0], self._www / "initrd.gz")
+
     def write_script(self, *, chains: bool) -> None:
         """Write the script that machines get next."""
-        (self._www / "boot.ipxe").write_text(script(self._cmdline, chains=chains))
+        self.give(script(self._cmdline, chains=chains))
 
 
 def script(cmdline: str, *, chains: bool) -> str:

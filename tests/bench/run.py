@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootd.lab import needs
 from bootd.lab.errors import LabError
-from tests.bench import answers, boot, change, flip, lifecycle, lun, memory, start, transport, unpack
+from tests.bench import answers, boot, change, flip, lifecycle, lun, memory, sanboot, start, transport, unpack
 from tests.bench.figures import Figure, as_json, table
 
 Part = Callable[[int, Path], Iterator[Figure]]
@@ -25,6 +25,7 @@ PARTS: dict[str, Part] = {
     "transport": transport.measure,
     "answers": answers.measure,
     "boot": boot.measure,
+    "sanboot": sanboot.measure,
 }
 ROUNDS = 3
 
@@ -48,7 +49,7 @@ def main() -> int:
 
 def check_needs() -> None:
     """Raise `LabError` with what is missing to measure bootd and its peers."""
-    needs.check()
+    needs.check(luns=True, disks=True)
     packages = needs.missing([("nginx", "nginx-light")])
     if packages:
         raise LabError(

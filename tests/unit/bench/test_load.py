@@ -3,6 +3,7 @@
 from netboot.dhcp.packet import decode_packet
 from tests.bench.boot import script
 from tests.bench.load import boot_server_question, questions
+from tests.bench.sanboot import script as sanboot_script
 from tests.helpers.dhcp import asked
 from tests.helpers.site import a_host
 
@@ -34,3 +35,12 @@ def test_peer_script_guards_the_chain_as_ours_does():
     chained = script("quiet", chains=True).splitlines()
     assert chained.index(":ours") < chained.index("boot")
     assert "iseq ${netX/chip} undionly && goto ours ||" in chained
+
+
+def test_rivals_script_for_a_lun_does_what_ours_does():
+    lines = sanboot_script("iqn.x:n1", "user", "iqn.y:vol").splitlines()
+    assert lines[:3] == ["#!ipxe", "set initiator-iqn iqn.x:n1", "set username user"]
+    assert lines[-2:] == [
+        "sanboot iscsi:10.99.0.2::3260:1:iqn.y:vol ||",
+        "sanboot iscsi:10.99.0.2::3261:1:iqn.y:vol ||",
+    ]
