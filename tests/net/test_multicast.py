@@ -95,7 +95,8 @@ def halfway(status: SessionStatus) -> bool:
 def test_five_percent_loss_on_every_way_does_not_keep_the_image_from_anybody(tmp_path: Path) -> None:
     with segment(NODES, loss=5) as network, closing(Stand(network, tmp_path)) as stand:
         stand.start(an_order())
-        assert stand.over("s1").nodes(ReceiverStep.DONE) == NODES
+        last = stand.over("s1")
+        assert last.nodes(ReceiverStep.DONE) == NODES, last
         for node in NODES:
             assert stand.receivers.received("s1", node) == IMAGE
         assert stand.transport._find("s1")._standing.said.sent_again > 0

@@ -96,7 +96,7 @@ class Standing:
     def _gone(self, node: str, one: Participant) -> ReceiverStatus:
         if one.had_all:
             return self._done(node)
-        octets = self._octets()
+        octets = min(self._octets(), one.octets or 0)
         how = f"silent for {self._order.drop_after_s:g} s" if one.dropped else "it left"
         return ReceiverStatus(node, ReceiverStep.FAILED, octets, reason=f"{how} after {octets} octets")
 

@@ -24,7 +24,7 @@ class Participant:
     number: int
     address: str
     octets: int | None = None  # what it had when it was gone; None while it is there
-    had_all: bool = False
+    had_all: bool = False  # it acknowledged every octet, if not always the end behind them
     dropped: bool = False  # it had not answered for too long
 
 
@@ -89,5 +89,5 @@ class Utterances:
         for one in self.there():
             if one.number == number:
                 one.octets, one.dropped = self.octets, number in self._dropping
-                one.had_all = self.has_all and self.started and not one.dropped
+                one.had_all = self.has_all and self.started
         self._dropping.discard(number)

@@ -109,3 +109,10 @@ def test_the_first_reason_for_the_end_stands() -> None:
     session.end("stopped")
     session.end("the sender ended")
     assert {one.reason for one in session.status(1.0).receivers} == {"stopped"}
+
+
+def test_what_was_acknowledged_without_it_is_not_counted_for_who_was_dropped() -> None:
+    session = standing()
+    later = b"bytes=     163 072  re-xmits=0000000 (  0.0%) slice=0112 -   0\r"
+    session.take(BANNER + JOINED + STARTED + SILENT + later, 2.0)
+    assert session.status(2.0).receivers[1].octets == 0
