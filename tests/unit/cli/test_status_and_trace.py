@@ -119,6 +119,8 @@ def test_following_goes_on_until_ctrl_c_and_that_is_no_failure(site: Bootd) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a suite that runs in the background of a shell has Ctrl-C ignored, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with follower:
         assert follower.stdout is not None
