@@ -155,7 +155,8 @@ def send(work: Work) -> None:
     except SessionMissing:
         source = source_of(work, image_of(work))
         join_s = work.context.settings.join_s
-        transport.start(Order(session.id, source, receivers, session.channel, session.rate, join_s))
+        order = Order(session.id, source, receivers, session.channel, session.rate, join_s)
+        transport.start(replace(order, singly=int(work.fact(ROUND, 1)) > 1))
     ways = {node: _way(transport.way(session.id, node)) for node in receivers}
     with work.commit(WATCH, note="the nodes join", facts={WAYS: ways}):
         for node in receivers:

@@ -5,6 +5,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bootd.drivers.tools import Tools
 from bootd.drivers.transport import (
     Channel,
     Network,
+    Offers,
     Order,
     ReceiverStep,
     SessionMissing,
@@ -28,6 +30,7 @@ from bootd.drivers.transport import (
 from bootd.drivers.transport.course import Fate
 from bootd.drivers.transport.fake import FakeTransport
 from bootd.drivers.transport.http import HttpTransport
+from bootd.drivers.transport.mixed import MixedTransport
 from bootd.drivers.transport.udpcast import UdpcastTransport
 from tests.helpers.attended import Attended
 from tests.helpers.receivers import UdpReceivers
@@ -347,11 +350,8 @@ class UdpcastBench(RealBench):
 class TestUdpcast(TransportContract):
     @pytest.fixture
     def bench(self, network: Segment, tmp_path: Path) -> Iterator[Bench]:
-        bench = UdpcastBench(network, tmp_path)
-        try:
+        with closing(UdpcastBench(network, tmp_path)) as bench:
             yield bench
-        finally:
-            bench.close()
 
 
 class HttpBench(RealBench):
@@ -362,7 +362,7 @@ class HttpBench(RealBench):
         self._port, self._dying = port, set[str]()
         self._got: dict[tuple[str, str], bytearray] = {}
         self._threads: list[threading.Thread] = []
-        self.transport = Attended(HttpTransport(Tools(folder), network), self._come)
+        self.transport = Attended(HttpTransport(Tools(folder), network), self.come)
 
     def let_die(self, node: str) -> None:
         self._dying.add(node)
@@ -376,7 +376,7 @@ class HttpBench(RealBench):
         for thread in self._threads:
             thread.join()
 
-    def _come(self, session: str, node: str, way: Way) -> None:
+    def come(self, session: str, node: str, way: Way) -> None:
         if node in self.away or (session, node) in self._got:
             return
         assert way.transport == "http"
@@ -399,15 +399,73 @@ class HttpBench(RealBench):
             line.close()
 
 
+@contextmanager
+def serving(offers: Offers) -> Iterator[int]:
+    site = Site(a_snapshot())
+    site.parts = replace(site.parts, offered=offers.find)
+    with in_thread(site) as port:
+        yield port
+
+
 class TestHttp(TransportContract):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Iterator[Bench]:
         network = Network()
-        site = Site(a_snapshot())
-        site.parts = replace(site.parts, offered=network.offers.find)
-        with in_thread(site) as port:
-            bench = HttpBench(tmp_path, port, network)
-            try:
-                yield bench
-            finally:
-                bench.close()
+        with serving(network.offers) as port, closing(HttpBench(tmp_path, port, network)) as bench:
+            yield bench
+
+
+class MixedBench(UdpcastBench):
+    """Receivers that come by the way they are told."""
+
+    def __init__(self, network: Segment, folder: Path, port: int, offers: Offers) -> None:
+        super().__init__(network, folder)
+        told = Network(lambda: SENDER, network.whose, offers)
+        self.mixed = MixedTransport(Tools(folder / "own"), told)
+        self.udpcast = self.mixed.together
+        self.web = HttpBench(folder / "web", port, told)
+        self.transport = Attended(self.mixed, self._come, lambda order: self._all_inside(network, order))
+
+    def _all_inside(self, network: Segment, order: Order) -> None:
+        network.sender.run(lambda: self.mixed.start(order))
+
+    def _come(self, session: str, node: str, way: Way) -> None:
+        if way.transport == "http" and node not in self.away:
+            self.web.come(session, node, way)
+        elif way.transport != "http":
+            super()._come(session, node, way)
+
+    def let_die(self, node: str) -> None:
+        super().let_die(node)
+        self.web.let_die(node)
+
+    def received(self, session: str, node: str) -> bytes:
+        singly = self.transport.way(session, node).transport == "http"
+        return self.web.received(session, node) if singly else super().received(session, node)
+
+    def close(self) -> None:
+        for session in self.mixed.sessions():
+            self.mixed.stop(session)
+        self.web.close()
+        super().close()
+
+
+@pytest.mark.root
+class TestMixed(TransportContract):
+    @pytest.fixture
+    def bench(self, network: Segment, tmp_path: Path) -> Iterator[MixedBench]:
+        offers = Offers()
+        with serving(offers) as port, closing(MixedBench(network, tmp_path, port, offers)) as bench:
+            yield bench
+
+    def test_one_receiver_fetches_and_so_do_those_whom_multicast_failed(self, bench: MixedBench) -> None:
+        bench.transport.start(bench.order("s1", "node1"))
+        bench.transport.start(replace(bench.order("s2", "node2", "node3"), singly=True))
+        assert bench.transport.way("s1", "node1").transport == "http"
+        for session, nodes in (("s1", ("node1",)), ("s2", ("node2", "node3"))):
+            assert bench.statuses(session)[-1].nodes(ReceiverStep.DONE) == nodes
+            assert [bench.received(session, node) == IMAGE for node in nodes] == [True] * len(nodes)
+
+    def test_several_are_sent_to_together(self, bench: MixedBench) -> None:
+        bench.transport.start(bench.order())
+        assert bench.transport.way("s1", "node2").transport == "udpcast"

@@ -45,6 +45,7 @@ class Order:
     rate: int  # bit/s on the wire at most, from the one budget
     join_wait_s: float = 60.0  # begins without those that have not joined by then
     drop_after_s: float = 30.0  # goes on without one that has been silent for so long
+    singly: bool = False  # each for itself, where the transport can: together it did not succeed
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,17 @@ from bootd.drivers.tools import Tools
 from bootd.drivers.transport.base import Transport, TransportRefused
 from bootd.drivers.transport.fake import FakeTransport
 from bootd.drivers.transport.http import HttpTransport
+from bootd.drivers.transport.mixed import MixedTransport
 from bootd.drivers.transport.network import Network
 from bootd.drivers.transport.udpcast import UdpcastTransport
 
 DRIVERS: Mapping[str, Callable[[Tools, Network], Transport]] = MappingProxyType(
-    {"fake": lambda tools, _: FakeTransport(tools), "http": HttpTransport, "udpcast": UdpcastTransport}
+    {
+        "fake": lambda tools, _: FakeTransport(tools),
+        "http": HttpTransport,
+        "mixed": MixedTransport,
+        "udpcast": UdpcastTransport,
+    }
 )
 
 

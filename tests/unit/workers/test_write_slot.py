@@ -124,6 +124,7 @@ def test_a_node_that_wrote_something_else_is_tried_once_more_and_left_out(shop: 
     shop.book()
     shop.live(300)
     assert shop.transport.order("job1-2").receivers == ("node2",)
+    assert [shop.transport.order(f"job1-{number}").singly for number in (1, 2)] == [False, True]
     assert shop.slots() == {**ready("node1", "node3"), "node2": "damaged"}
     assert shop.nodes_of() == {**ready("node1", "node3"), "node2": "failed"}
     assert (shop.job().state, shop.deployment().state) == ("partly", "hd-ready")
