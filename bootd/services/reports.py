@@ -14,7 +14,7 @@ from bootd.services.deployments import moved, node_moved
 from bootd.services.seen import FETCHED, answer_given
 from bootd.store import Reads, Transaction
 
-RUNNING = "running"
+RUNNING, LEAVING = "running", "leaving"
 SETTLED = timedelta(seconds=10)  # a machine that says that it runs does not start anew before
 _FLIPPED = ("lun-ready", "hd-ready", "run")  # states of deployments whose image is in its place
 
@@ -130,6 +130,8 @@ class _Hearing:
         return self._deployments[number]
 
     def _tell_workers(self, word: Word) -> None:
+        if word.state == LEAVING:
+            return  # it has said what it had to say: that must not be overwritten before a worker heeds it
         parts = [part for part in self.change.open_parts_of(word.host) if self._concerns(word, part)]
         self.change.put_job_parts(
             replace(part, word=word.state, word_detail=word.detail, word_at=word.at) for part in parts

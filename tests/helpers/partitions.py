@@ -2,11 +2,13 @@
 
 import gzip
 import lzma
+import random
 import shutil
 import subprocess
 from pathlib import Path
 
 MIB = 1 << 20
+UUID = "3f1c7e0a-5d64-4c29-9b41-0c5f8e2f7a10"
 _TABLE = """\
 label: dos
 label-id: 0x7f3e51a2
@@ -24,28 +26,20 @@ def root_partition(path: Path, marker: str, *, mib: int = 24, ballast: int = 4) 
     tree = path.parent / f"{path.name}.tree"
     (tree / "boot/grub").mkdir(parents=True)
     (tree / "boot/grub/grub.cfg").write_text(
-        f'search --no-floppy --fs-uuid --set=root {UUID}\necho "{marker} in $root"\nsleep 600\n'
+        f"search --no-floppy --fs-uuid --set=root {UUID}\n"
+        f'echo "{marker} in $root"\necho "the last words may stay in the BIOS"\nsleep 600\n'
     )
     (tree / "etc").mkdir()
     (tree / "etc/fstab").write_text(
         f"UUID={UUID} / ext4 defaults 0 1\nUUID=1111-2222 /boot/efi vfat umask=0077 0 1\n"
         "/dev/sda2 none swap sw 0 0\ntmpfs /tmp tmpfs defaults 0 0\n"
     )
-    (tree / "ballast").write_bytes(gzip.compress(marker.encode(), mtime=0) + _noise(ballast * MIB))
+    (tree / "ballast").write_bytes(random.Random(marker).randbytes(ballast * MIB))
     with path.open("wb") as file:
         file.truncate(mib * MIB)
     _run("mke2fs", "-q", "-F", "-t", "ext4", "-U", UUID, "-d", tree, path)
     shutil.rmtree(tree)
     return path
-
-
-UUID = "3f1c7e0a-5d64-4c29-9b41-0c5f8e2f7a10"
-
-
-def _noise(octets: int) -> bytes:
-    state = bytearray(range(256))
-    block = bytes(state[(n * 167 + 13) % 256] ^ (n * n >> 3 & 255) for n in range(65536))
-    return (block * (octets // len(block) + 1))[:octets]
 
 
 def clonezilla_part(folder: Path, partition: Path, *, compression: str = "gz", split: int = MIB) -> Path:
