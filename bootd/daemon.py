@@ -42,7 +42,7 @@ from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.tftp import TftpListener
 from bootd.model import Override
-from bootd.outfit import Outfit, chap_of, make_way
+from bootd.outfit import Outfit, chap_of, luns_room, make_way
 from bootd.ports import Sockets, bind
 from bootd.services.calendarfeed import CalendarFeeds
 from bootd.services.evidence import Evidence
@@ -236,7 +236,8 @@ class Daemon:
             network=self._network(),
         )
         if self._config["luns.backend"]:
-            duty = LunDuty(self._open_store, outfit.luns, trouble=trouble, emit=emit)
+            room = partial(luns_room, self._config)
+            duty = LunDuty(self._open_store, outfit.luns, trouble=trouble, emit=emit, room=room)
             duty.start()
             stack.push_async_callback(asyncio.to_thread, duty.stop)
         calendar = Calendar(self._open_store, outfit, HANDLERS, trouble=trouble)

@@ -1,5 +1,6 @@
 """What the calendar's workers are given: settings and drivers, as the configuration says."""
 
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
@@ -60,6 +61,16 @@ def has_no_volumes(config: Config) -> bool:
     """Tell whether volumes would lie on this machine, and none was ever made: nothing is made by looking."""
     is_local = config["luns.backend"] not in ("", "ontap")
     return is_local and not luns_folder(config).is_dir()
+
+
+def luns_room(config: Config) -> int | None:
+    """Return the octets left where volumes lie; None where they lie elsewhere, or nowhere yet."""
+    if config["luns.backend"] == "ontap" or has_no_volumes(config):
+        return None
+    try:
+        return shutil.disk_usage(luns_folder(config)).free
+    except OSError:
+        return None
 
 
 def ontap_site(config: Config) -> OntapSite:

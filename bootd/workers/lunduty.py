@@ -14,13 +14,15 @@ from bootd.events import InternalError, LunsRestored, LunsSwept
 from bootd.services.lunsweep import Swept, sweep
 from bootd.store import Store
 from bootd.telemetry import Emit
+from bootd.units import size_text
 from bootd.workers.calendar import Trouble
 from bootd.workers.work import ACTOR
 
 LOOK_EVERY_S = 10.0  # for so long at most a target that was restarted lets nobody in
 AWAY_S = 2.0  # and when it was seen to be away
 SWEEP_EVERY_S = 600.0
-TARGET, SWEEP = "luns", "luns-sweep"  # topics of trouble
+TARGET, SWEEP, ROOM = "luns", "luns-sweep", "luns-room"  # topics of trouble
+LOW = 1 << 30  # octets left; volumes are sparse, and machines fill them without asking
 _PATIENCE_S = 15.0  # a target that does not answer is given up after ten
 _NAMED = 8  # volumes in one event
 
@@ -35,10 +37,13 @@ class LunDuty:
         *,
         trouble: Trouble,
         emit: Emit,
+        room: Callable[[], int | None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*room* says how many octets are left where volumes lie, None where that is not known here."""
         self._open_store, self._backend = open_store, backend
         self._trouble, self._emit, self._monotonic = trouble, emit, monotonic
+        self._room = room
         self._swept_at: float | None = None
         self._left: frozenset[str] = frozenset()  # by the last sweep
         self._stopping = threading.Event()
@@ -63,6 +68,7 @@ class LunDuty:
         try:
             if not self._restore():
                 return False
+            self._look_for_room()
             self._sweep_if_due()
         except Exception as error:  # noqa: BLE001  a bug must not keep the target from being looked after
             self._emit(InternalError(where="luns", text=repr(error)))
@@ -81,6 +87,17 @@ class LunDuty:
             more = f" and {len(restored) - _NAMED} more" if len(restored) > _NAMED else ""
             self._emit(LunsRestored(volumes=", ".join(restored[:_NAMED]) + more))
         return True
+
+    def _look_for_room(self) -> None:
+        """Say in time that clones will run out of space: to a machine that is a broken disk."""
+        left = self._room()
+        text = ""
+        if left is not None and left < LOW:
+            text = (
+                f"LUNs have only {size_text(left)} left to grow into: what their machines write will fail;"
+                " bootd luns gc removes clones that nobody needs"
+            )
+        self._trouble(ROOM, text)
 
     def _sweep_if_due(self) -> None:
         now = self._monotonic()

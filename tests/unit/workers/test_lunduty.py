@@ -14,7 +14,7 @@ from bootd.events import Event, InternalError, LunsRestored, LunsSwept
 from bootd.model import Role
 from bootd.services import luns
 from bootd.store import Store
-from bootd.workers.lunduty import SWEEP_EVERY_S, LunDuty
+from bootd.workers.lunduty import ROOM, SWEEP_EVERY_S, LunDuty
 from bootd.workers.work import GivenUp
 from tests.helpers.deeds import a_deployment, a_project, a_reservation
 from tests.helpers.site import HandClock, file_store
@@ -44,6 +44,7 @@ class Site:
         self.folder, self.clock = folder, HandClock()
         self.luns = Forgetful(Tools(folder / "luns", clock=self.clock))
         self.seconds = 1000.0
+        self.room: int | None = None
         self.troubles: dict[str, str] = {}
         self.events: list[Event] = []
         self.duty = LunDuty(
@@ -51,6 +52,7 @@ class Site:
             lambda: self.backend(),
             trouble=self.trouble,
             emit=self.events.append,
+            room=lambda: self.room,
             monotonic=lambda: self.seconds,
         )
         with self.open_store() as store:
@@ -95,6 +97,16 @@ def test_what_the_target_had_lost_is_said_once(site: Site) -> None:
     site.duty.look()
     said = [event for event in site.events if isinstance(event, LunsRestored)]
     assert said == [LunsRestored(volumes="rack.a.node1.7, rack.a.node2.7")]
+
+
+def test_little_room_is_said_before_the_disk_of_a_machine_breaks(site: Site) -> None:
+    site.room = 300_000_000
+    site.duty.look()
+    assert "LUNs have only 300.0 MB left to grow into" in site.troubles.pop(ROOM)
+    assert not site.troubles
+    site.room = 2 << 30
+    site.duty.look()
+    assert not site.troubles
 
 
 def test_many_volumes_make_no_long_line(site: Site) -> None:
