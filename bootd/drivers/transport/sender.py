@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from bootd.drivers.transport.base import Order, SessionStatus
 from bootd.drivers.transport.errors import TransportRefused, TransportUnreachable
@@ -101,7 +102,8 @@ class Sender:
 
     def _live(self) -> str:
         source, sink = os.pipe()
-        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _PIPE)
+        with suppress(PermissionError):  # a user's pipes have a bound together; a small one will do
+            fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _PIPE)
         with subprocess.Popen(
             self._command(),
             stdin=source,
