@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootd.imagebuild import cpio
+from bootd.imagebuild import cpio, libraries
 from bootd.imagebuild import recipe as recipes
 from bootd.imagebuild.debian import Packages, Run, run_tool
 from bootd.imagebuild.errors import BuildFailed
@@ -84,6 +84,9 @@ def gather(recipe: Recipe, packages: Packages, progress: Callable[[str], None]) 
         for package, files in recipe.programs.items()
         for file in files
     ]
+    if lacking := libraries.missing({entry.path: entry.data for entry in programs}):
+        text = f"programs of {recipe.name} find no {', '.join(lacking)}"
+        raise BuildFailed(text, "add them to [programs] in recipe.toml")
     modules = kernel.modules(recipe.modules)
     progress(f"packing {recipe.name}: kernel {kernel.version}, {len(modules)} modules")
     initrd = cpio.compress(cpio.pack([*contents(recipe, busybox, modules), *programs]))

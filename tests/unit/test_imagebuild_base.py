@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bootd.imagebuild import BadRecipe, recipe, slotcore
+from bootd.imagebuild import BadRecipe, libraries, recipe, slotcore
 from bootd.resources import share
 
 OWN = """\
@@ -92,3 +92,18 @@ def test_core_is_one_that_fits_in_front_of_a_slot_and_differs_by_partition(tmp_p
     assert slotcore.build(tmp_path / "8", 8).read_bytes() != seven
     assert slotcore.boot_sector(tmp_path / "boot").read_bytes()[510:] == b"\x55\xaa"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["7", "8", "again", "boot"]
+
+
+# -- libraries ---------------------------------------------------------------------------------
+
+
+def test_library_that_a_program_asks_for_and_nobody_brings_is_missing() -> None:
+    shell = Path("/bin/dash").read_bytes()
+    assert list(libraries.needed(shell)) == ["libc.so.6"]
+    assert libraries.missing({"bin/dash": shell}) == ["libc.so.6 (for bin/dash)"]
+    assert libraries.missing({"bin/dash": shell, "lib/libc.so.6": b"any"}) == []
+
+
+def test_static_programs_and_scripts_ask_for_nothing() -> None:
+    assert list(libraries.needed(Path("/bin/busybox").read_bytes())) == []
+    assert list(libraries.needed(b"#!/bin/sh\n")) == []
