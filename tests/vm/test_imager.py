@@ -88,3 +88,24 @@ async def test_empty_disk_gets_partitions_grub_and_an_image_that_starts_in_its_s
     ]
     for steered in (True, False):
         assert f"{MARKER} in hd0,msdos{SLOT}" in await started(tmp_path, disk, steered=steered)
+
+
+async def test_disk_of_somebody_else_is_refused_and_not_a_byte_of_it_changes(tmp_path: Path) -> None:
+    imaging = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER))
+    disk = empty_disk(tmp_path)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", disk], check=True)
+    before = disk.read_bytes()
+    said = await imaging.run(disk)
+    [(word, reason)] = imaging.words
+    assert (word, "holds something that is not ours" in reason) == ("failed", True)
+    assert f"{FAILS} node={NODE} vda holds something that is not ours" in said
+    assert disk.read_bytes() == before
+
+
+async def test_image_that_is_cut_off_on_its_way_is_never_called_verified(tmp_path: Path) -> None:
+    imaging = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER))
+    with imaging.stream.open("r+b") as file:
+        file.truncate(imaging.stream.stat().st_size // 2)
+    await imaging.run(empty_disk(tmp_path))
+    assert [word for word, _ in imaging.words] == ["dividing", "joined", "failed"]
+    assert imaging.words[-1][1].startswith("files: ")
