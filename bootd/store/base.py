@@ -415,6 +415,10 @@ class Transaction(Reads):
         """Give the lease back; held by another or by nobody: fine."""
 
     @abstractmethod
+    def drop_leases_of(self, holder: str) -> None:
+        """Give back every lease that *holder* has."""
+
+    @abstractmethod
     def make_secret(self, name: str) -> bytes:
         """Return the secret of that name, 32 random octets, made at the first call; not journalled."""
 

@@ -281,6 +281,9 @@ class _SqliteTransaction(SqliteReads, Transaction):
     def drop_lease(self, name: str, holder: str) -> None:
         self._ask("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder))
 
+    def drop_leases_of(self, holder: str) -> None:
+        self._ask("DELETE FROM leases WHERE holder = ?", (holder,))
+
     def make_secret(self, name: str) -> bytes:
         self._ask(
             "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)",

@@ -136,6 +136,7 @@ class Work:
             yield change
             state = JOB.after(self.job.state, event)
             self._keep(change, state=state, note=note, ended_at=self.now)
+            change.drop_leases_of(lease_name(self.job.id))  # of machines it was about to switch
 
     @contextmanager
     def _ours(self) -> Iterator[Transaction]:

@@ -124,3 +124,13 @@ def test_jobs_are_listed_newest_first_by_what_is_asked(store: Store) -> None:
     assert numbers(kind="write-slot") == [3, 1]
     assert numbers(deployment=2) == [3]
     assert store.find(Job, 2) == a_job(2, kind=JobKind.START, deployment=None)
+
+
+def test_leases_of_one_holder_are_given_back_together(store: Store) -> None:
+    until = NOON + timedelta(minutes=1)
+    with store.transaction("calendar") as change:
+        for name, holder in (("power/node1", "job/3"), ("power/node2", "job/3"), ("power/node3", "job/4")):
+            assert change.take_lease(name, holder, now=NOON, until=until)
+    with store.transaction("calendar") as change:
+        change.drop_leases_of("job/3")
+    assert [lease.name for lease in store.leases()] == ["power/node3"]

@@ -36,13 +36,17 @@ def space():
 
 @pytest.fixture
 def service(space, tmp_path):
-    service = Service(space, tmp_path, FAKES)
+    return site_of_two(Service(space, tmp_path, FAKES), tmp_path)
+
+
+def site_of_two(service, folder):
+    """Give the service two root nodes with a LUN pair, a project and an image."""
     for number in (1, 2):
         facts = ["--role", "root", "--group", "rack", "--set", "power=fake"]
         service.bootd("hosts", "add", f"node{number}", "--mac", f"52:54:00:00:00:0{number}", *facts)
-    (tmp_path / "debian.raw").write_bytes(b"d" * 4096)
+    (folder / "debian.raw").write_bytes(b"d" * 4096)
     service.bootd("projects", "add", "mesh", "--owner", "anna")
-    service.bootd("images", "add", "mesh/debian", str(tmp_path / "debian.raw"))
+    service.bootd("images", "add", "mesh/debian", str(folder / "debian.raw"))
     service.bootd("luns", "add", "rack", "--size", "1M")
     return service
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.namespace import namespace
 from tests.helpers.service import PATIENCE_S, Service
-from tests.net.test_calendar_daemon import FAKES, book, jobs, state, until
+from tests.net.test_calendar_daemon import FAKES, book, jobs, site_of_two, state, until
 
 pytestmark = pytest.mark.root
 
@@ -29,14 +29,7 @@ def serve_and_kill(service: Service, seconds: float) -> None:
 
 def test_booking_comes_to_its_end_however_often_the_daemon_is_killed(tmp_path):
     with namespace() as space:
-        service = Service(space, tmp_path, FAKES)
-        for number in (1, 2):
-            facts = ["--role", "root", "--group", "rack", "--set", "power=fake"]
-            service.bootd("hosts", "add", f"node{number}", "--mac", f"52:54:00:00:00:0{number}", *facts)
-        (tmp_path / "debian.raw").write_bytes(b"d" * 4096)
-        service.bootd("projects", "add", "mesh", "--owner", "anna")
-        service.bootd("images", "add", "mesh/debian", str(tmp_path / "debian.raw"))
-        service.bootd("luns", "add", "rack", "--size", "1M")
+        service = site_of_two(Service(space, tmp_path, FAKES), tmp_path)
         book(service, seconds=4)
         for seconds in LIVES_S:
             serve_and_kill(service, seconds)
@@ -48,10 +41,7 @@ def test_booking_comes_to_its_end_however_often_the_daemon_is_killed(tmp_path):
             shown = json.loads(service.bootd("luns", "show", "rack", "--json"))
         assert state(service) == "cancelled"
         assert jobs(service, "--all")["stage-lun"]["state"] == "done"
-        assert [job["kind"] for job in json.loads(service.bootd("jobs", "list", "--all", "--json"))] == [
-            "end",
-            "start",
-            "stage-lun",
-        ]
+        done = json.loads(service.bootd("jobs", "list", "--all", "--json"))
+        assert [job["kind"] for job in done] == ["end", "start", "stage-lun"], done
         assert shown["clones"] == []
         assert "internal error" not in service.log

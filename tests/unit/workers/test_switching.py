@@ -12,7 +12,7 @@ from bootd.drivers.power import PowerState, ResetKind
 from bootd.model import Job, JobKind, JobPart, Outcome
 from bootd.workers import switching
 from bootd.workers.switching import ASKED, CYCLED_ONCE, FORCED, MOST_TRIES, Manner, Turn, plan
-from bootd.workers.work import Work
+from bootd.workers.work import Work, lease_name
 from tests.helpers.deeds import a_job
 from tests.helpers.site import NOON, HandClock, a_host
 from tests.helpers.workshop import SETTINGS, Workshop
@@ -290,6 +290,16 @@ def test_two_jobs_do_not_switch_one_machine_at_the_same_time(tmp_path: Path) -> 
     shop.run_for(10)
     assert ("reset-hard", "node2") in shop.switched()
     assert shop.store.lease(name) is None
+
+
+def test_a_job_that_ends_holds_no_machine_any_more(tmp_path: Path) -> None:
+    shop = a_workshop(tmp_path, Switches(FORCED), window=4)
+    [job] = shop.store.jobs()
+    with shop.store.transaction("a worker that was killed") as change:  # it was about to switch this one
+        change.take_lease(switching.power_lease("node9"), lease_name(job.id), now=shop.clock(), until=at(60))
+    shop.run_for(30)
+    assert shop.store.jobs()[0].ended_at is not None
+    assert shop.store.leases() == []
 
 
 def test_the_job_says_how_far_its_machines_are(tmp_path: Path) -> None:
