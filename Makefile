@@ -16,7 +16,7 @@ LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static 
 LUN_PACKAGES := tgt mtools dosfstools e2fsprogs fdisk
 # Real clients and disk tools for the tests.
 TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs \
-                 busybox-static dnsmasq-base iproute2 nftables udpcast
+                 busybox-static dnsmasq-base iproute2 nftables udpcast wget openssl
 # What images are unpacked with for LUNs.
 UNPACK_PACKAGES := qemu-utils partclone fdisk gzip zstd xz-utils bzip2 lz4
 # The peer of the boots in make bench.
