@@ -94,9 +94,9 @@ class Daemon:
         """Serve until SIGTERM or SIGINT. Raises `BootdError` where it cannot start."""
         asyncio.get_running_loop().set_exception_handler(self._unforeseen)
         async with AsyncExitStack() as stack:
-            await self._start(stack)
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT):  # first: it may come while we start
                 asyncio.get_running_loop().add_signal_handler(number, self.stop, signal.Signals(number).name)
+            await self._start(stack)
             systemd.notify("READY=1")
             self._emit(ServiceStarted(listening=self._listening(), seconds=time.monotonic() - self._begun))
             async with asyncio.TaskGroup() as tasks:
