@@ -117,7 +117,7 @@ def keep_all(change: Transaction, drafts: Iterable[Made], *, is_series: bool) ->
     """Write new reservations with ids of their own, and one series id where they are one."""
     made: list[Made] = []
     for draft in drafts:
-        number = change.next_reservation_id()
+        number = change.next_id(Reservation)
         first = made[0].reservation.id if made else number
         series = draft.reservation.series or (f"s{first}" if is_series else "")
         kept = replace(draft.reservation, id=number, series=series)

@@ -395,9 +395,6 @@ class Transaction(Reads):
     def next_id(self, kind: type[Numbered]) -> int:
         """Return a number that no record of *kind* ever had."""
 
-    def next_reservation_id(self) -> int:
-        return self.next_id(Reservation)
-
     @abstractmethod
     def put_job_parts(self, parts: Iterable[JobPart]) -> None:
         """Add or replace how far jobs are; not journalled."""

@@ -22,9 +22,7 @@ from netboot.dhcp.options import (
     decode_options,
 )
 from netboot.dhcp.packet import (
-    BOOTREPLY,
     BOOTREQUEST,
-    BROADCAST_FLAG,
     NO_ADDRESS,
     DhcpPacket,
     MessageType,
@@ -205,22 +203,13 @@ def grant_reply(
         **boot.options,
         **_echoed(packet),
     }
-    reply = DhcpPacket(
-        op=BOOTREPLY,
-        htype=packet.htype,
-        hlen=packet.hlen,
-        hops=0,
-        xid=packet.xid,
-        secs=0,
-        flags=packet.flags & BROADCAST_FLAG,
+    reply = packet.reply(
+        options=_fitting(options, packet.reply_limit),
         ciaddr=NO_ADDRESS if is_offer else packet.ciaddr,
         yiaddr=NO_ADDRESS if is_inform else lease.address,
         siaddr=boot.siaddr,
-        giaddr=packet.giaddr,
-        chaddr=packet.chaddr,
         sname=boot.sname,
         file=boot.file,
-        options=_fitting(options, packet.reply_limit),
     )
     return encode_packet(reply, limit=packet.reply_limit)
 
@@ -233,18 +222,7 @@ def refusal_reply(packet: DhcpPacket, refusal: Refusal, here: Here) -> bytes:
         MESSAGE: refusal.reason.encode(),
         **_echoed(packet),
     }
-    reply = DhcpPacket(
-        op=BOOTREPLY,
-        htype=packet.htype,
-        hlen=packet.hlen,
-        hops=0,
-        xid=packet.xid,
-        secs=0,
-        flags=BROADCAST_FLAG if packet.is_relayed else packet.flags & BROADCAST_FLAG,
-        giaddr=packet.giaddr,
-        chaddr=packet.chaddr,
-        options=_fitting(options, packet.reply_limit),
-    )
+    reply = packet.reply(options=_fitting(options, packet.reply_limit), is_broadcast=packet.is_relayed)
     return encode_packet(reply, limit=packet.reply_limit)
 
 

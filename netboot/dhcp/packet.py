@@ -88,6 +88,39 @@ class DhcpPacket:
     def is_relayed(self) -> bool:
         return self.giaddr != NO_ADDRESS
 
+    def reply(
+        self,
+        *,
+        options: Mapping[int, bytes],
+        is_broadcast: bool = False,
+        ciaddr: bytes = NO_ADDRESS,
+        yiaddr: bytes = NO_ADDRESS,
+        siaddr: bytes = NO_ADDRESS,
+        sname: bytes = b"",
+        file: bytes = b"",
+    ) -> "DhcpPacket":
+        """Return a reply: what identifies the client and its relay comes back as it was (RFC 2131 table 3).
+
+        *is_broadcast* sets the flag whatever the client asked for.
+        """
+        return DhcpPacket(
+            op=BOOTREPLY,
+            htype=self.htype,
+            hlen=self.hlen,
+            hops=0,
+            xid=self.xid,
+            secs=0,
+            flags=BROADCAST_FLAG if is_broadcast else self.flags & BROADCAST_FLAG,
+            ciaddr=ciaddr,
+            yiaddr=yiaddr,
+            siaddr=siaddr,
+            giaddr=self.giaddr,
+            chaddr=self.chaddr,
+            sname=sname,
+            file=file,
+            options=options,
+        )
+
     @property
     def has_good_relay(self) -> bool:
         """False where giaddr is nobody's: loopback, multicast, or of network 0."""

@@ -18,10 +18,7 @@ from netboot.dhcp.options import (
     VENDOR_SPECIFIC,
 )
 from netboot.dhcp.packet import (
-    BOOTREPLY,
-    BROADCAST_FLAG,
     NO_ADDRESS,
-    DhcpPacket,
     MessageType,
     encode_packet,
 )
@@ -117,21 +114,13 @@ def build_reply(question: PxeQuestion, answer: PxeAnswer, server: ServerIdentity
     }
     if RELAY_AGENT in packet.options:
         options[RELAY_AGENT] = packet.options[RELAY_AGENT]
-    reply = DhcpPacket(
-        op=BOOTREPLY,
-        htype=packet.htype,
-        hlen=packet.hlen,
-        hops=0,
-        xid=packet.xid,
-        secs=0,
-        flags=BROADCAST_FLAG if is_offer else packet.flags & BROADCAST_FLAG,
+    reply = packet.reply(
+        options=options,
+        is_broadcast=is_offer,
         ciaddr=NO_ADDRESS if is_offer else packet.ciaddr,
         siaddr=part.siaddr,
-        giaddr=packet.giaddr,
-        chaddr=packet.chaddr,
         sname=part.sname,
         file=part.file,
-        options=options,
     )
     return encode_packet(reply, limit=packet.reply_limit)
 

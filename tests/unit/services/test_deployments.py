@@ -60,7 +60,7 @@ def keep(store: Store, *records: Any) -> None:
 
 def book(store: Store, *words: Any, **fields: Any) -> Plan:
     with store.transaction("anna") as change:
-        kept = replace(a_reservation(*words, **fields), id=change.next_reservation_id())
+        kept = replace(a_reservation(*words, **fields), id=change.next_id(Reservation))
         change.keep(kept)
         return deployments.book(change, kept, now=NOON)
 
