@@ -53,14 +53,23 @@ class Resolved:
 
 
 class Desk:
-    """Holds bookings against those in the store, but for *besides*, and those planned with them."""
+    """Holds bookings against those in the store, but for *besides*, and those planned with them.
+
+    With *slot* the images of mesh nodes go there or nowhere.
+    """
 
     def __init__(
-        self, reads: Reads, *, now: datetime, zone: tzinfo = UTC, besides: Iterable[int] = ()
+        self,
+        reads: Reads,
+        *,
+        now: datetime,
+        zone: tzinfo = UTC,
+        besides: Iterable[int] = (),
+        slot: int | None = None,
     ) -> None:
         self._reads, self._now, self._zone = reads, now, zone
         self._besides = frozenset(besides)
-        self._places = Planner(reads, now=now, zone=zone, besides=self._besides)
+        self._places = Planner(reads, now=now, zone=zone, besides=self._besides, slot=slot)
         self._planned: dict[str, list[Reservation]] = {}  # by node
         self._planned_of: dict[str, list[Reservation]] = {}  # by project
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import Any
 
-from bootd.darkstore import forlun
 from bootd.errors import CannotBook
 from bootd.formats.instants import show_span
 from bootd.lifecycle import DEPLOYMENT, NODE
@@ -26,9 +25,8 @@ from bootd.model import (
     Role,
     Schemes,
 )
-from bootd.services import nodeset
+from bootd.services import nodeset, placenotes, unfit
 from bootd.store import Reads, Transaction
-from bootd.units import size_text
 
 OVER = ("dark", "failed")  # a deployment in one of these states counts on no place
 _OPEN = ("waiting", "running")  # jobs in these states are not over
@@ -147,13 +145,22 @@ class _Wanted:
 
 
 class Planner:
-    """Finds places beside those in the store, but for those of *besides*, and those it gave before."""
+    """Finds places beside those in the store, but for those of *besides*, and those it gave before.
+
+    With *slot* that one is the place, or there is none.
+    """
 
     def __init__(
-        self, reads: Reads, *, now: datetime, zone: tzinfo = UTC, besides: Iterable[int] = ()
+        self,
+        reads: Reads,
+        *,
+        now: datetime,
+        zone: tzinfo = UTC,
+        besides: Iterable[int] = (),
+        slot: int | None = None,
     ) -> None:
         self._reads, self._now, self._zone = reads, now, zone
-        self._besides = frozenset(besides)
+        self._besides, self._wished = frozenset(besides), slot
         self._hosts: dict[str, Host] = {}
         self._standings: dict[tuple[tuple[str, ...], str], list[Standing]] = {}
         self._needs: dict[tuple[str, ...], list[Need]] = {}
@@ -185,6 +192,10 @@ class Planner:
         held = self._held(wanted)
         if wanted.state == "active" or any(is_under_way(self._reads, each) for each in held):
             return self._as_it_is(wanted, held)
+        return self.anew(wanted, held)
+
+    def anew(self, wanted: Reservation, held: Iterable[Deployment] = ()) -> Plan:
+        """Return where the images of *wanted* go, whatever has begun; *held* are places to be kept."""
         reasons: list[str] = []
         deployments, notes = [], []
         old = {(each.role, each.group): each for each in held}
@@ -242,7 +253,7 @@ class Planner:
                 without_pair.append(host.name)
             else:
                 nodes.setdefault((host.role, group, image), []).append(host.name)
-        reasons += _unfit_hosts(without_role, without_pair)
+        reasons += unfit.hosts(without_role, without_pair)
         found = []
         for (role, group, ref), names in nodes.items():
             image_found = self._reads.find(DiskImage, str(ref))
@@ -279,16 +290,31 @@ class Planner:
             group=one.group,
             state=DEPLOYMENT.after("failed", "retry") if again else DEPLOYMENT.first,
         )
-        if one.pair is not None:
-            told = [*_unfit_image(one), *self._rivals(wanted, one.pair.group, one.image.ref, one.nodes)]
+        if told := [*self._unfit(wanted, one)]:
             reasons += told
-            return (None, "") if told else (deployment, _pair_note(one.pair, deployment))
-        try:
-            cost = self._slot(wanted, deployment, None if before is None else before.slot)
-        except NoSlot as error:
-            reasons.append(str(error))
             return None, ""
-        return replace(deployment, slot=cost.number), self._slot_note(cost, one.nodes)
+        if one.pair is not None:
+            return deployment, placenotes.onto_lun(one.pair, deployment)
+        try:
+            cost = self._slot(wanted, deployment, self._wished or (before.slot if before else None))
+        except NoSlot as error:
+            reasons.append(self._no_slot(wanted, deployment, error))
+            return None, ""
+        return replace(deployment, slot=cost.number), placenotes.into_slot(
+            cost, one.nodes, self._now, self._zone
+        )
+
+    def _unfit(self, wanted: Reservation, one: _Wanted) -> Iterable[str]:
+        if one.pair is not None:
+            yield from unfit.for_lun(one.image, one.pair, one.nodes)
+            yield from self._rivals(wanted, one.pair.group, one.image.ref, one.nodes)
+            if self._wished is not None:
+                yield unfit.wish_of_root(one.nodes)
+            return
+        yield from unfit.for_slot(one.image, one.nodes)
+        if self._wished is not None:
+            schemes = {node: self._schemes.of(self._hosts[node].groups) for node in one.nodes}
+            yield from unfit.outside(self._wished, schemes)
 
     # -- slots ---------------------------------------------------------------------------------
 
@@ -302,8 +328,20 @@ class Planner:
         try:
             number = place(deployment.image, digest, nodes, numbers & {had}, standings, needs)
         except NoSlot:
+            if had is not None and had == self._wished:
+                raise
             number = place(deployment.image, digest, nodes, numbers, standings, needs)
         return placement(number, digest, nodes, self._reads.slots(nodes, number))
+
+    def _no_slot(self, wanted: Reservation, deployment: Deployment, error: NoSlot) -> str:
+        """Say why there is no slot; where one was wished for, which one could be had."""
+        if self._wished is None:
+            return str(error)
+        try:
+            otherwise = self._slot(wanted, deployment, None).number
+        except NoSlot:
+            otherwise = None
+        return unfit.taken(self._wished, error.reasons[self._wished], otherwise)
 
     def _numbers(self, nodes: Sequence[str]) -> set[int]:
         """Return the slots that each of *nodes* has."""
@@ -316,27 +354,6 @@ class Planner:
         aside = self._besides | {wanted.id} - {0}
         stored = [need for need in self._needs[nodes] if need.reservation not in aside]
         return stored + self._planned_needs
-
-    def _slot_note(self, cost: Placement, nodes: Sequence[str]) -> str:
-        place_of = f"slot {cost.number} on {nodeset.fold(nodes)}"
-        if not cost.copy_to:
-            return f"{place_of}: holds it already, nothing is copied"
-        copied = f"to {nodeset.fold(cost.copy_to)}" if len(cost.copy_to) < len(nodes) else "there"
-        there = sorted(set(nodes) - set(cost.copy_to))
-        held = f", {nodeset.fold(there)} {_hold(there)} it already" if there else ""
-        used: dict[str, datetime | None] = {}
-        for slot in cost.evicts:
-            last = [at for at in (used.get(str(slot.image)), slot.last_used_at) if at is not None]
-            used[str(slot.image)] = max(last, default=None)
-        evicted = ", ".join(f"{image} ({self._used_text(at)})" for image, at in sorted(used.items()))
-        return f"{place_of}: copied {copied}{held}" + (f"; takes the place of {evicted}" if used else "")
-
-    def _used_text(self, at: datetime | None) -> str:
-        if at is None:
-            return "never used"
-        day = at.astimezone(self._zone)
-        year = f" {day.year}" if day.year != self._now.astimezone(self._zone).year else ""
-        return f"last used {day.day} {day:%b}{year}"
 
     # -- LUN pairs -----------------------------------------------------------------------------
 
@@ -368,41 +385,3 @@ class Planner:
 def place_text(deployment: Deployment) -> str:
     """Return how people call the place of a deployment."""
     return f"slot {deployment.slot}" if deployment.group is None else f"LUN pair {deployment.group}"
-
-
-def _hold(nodes: Sequence[str]) -> str:
-    return "holds" if len(nodes) == 1 else "hold"
-
-
-def _unfit_hosts(without_role: Sequence[str], without_pair: Sequence[str]) -> Iterable[str]:
-    if without_role:
-        names = nodeset.fold(without_role)
-        have = "has" if len(without_role) == 1 else "have"
-        yield f"{names} {have} no role: bootd hosts set {names} --role mesh|root"
-    if without_pair:
-        names = nodeset.fold(without_pair)
-        yield (
-            f"{names}: no group of {'it' if len(without_pair) == 1 else 'theirs'} has a LUN pair:"
-            " bootd luns add GROUP --size SIZE"
-        )
-
-
-def _unfit_image(one: _Wanted) -> Iterable[str]:
-    """Return why the image cannot be put on the LUN of root nodes."""
-    image, pair = one.image, one.pair
-    size = forlun.disk_size(image)
-    if why := forlun.why_not(image):
-        yield f"{nodeset.fold(one.nodes)}: {why}"
-    elif pair is not None and size is not None and size > pair.size:
-        yield (
-            f"{nodeset.fold(one.nodes)}: the disk of {image.ref} has {size_text(size)},"
-            f" the LUNs of {pair.group} {size_text(pair.size)}"
-        )
-
-
-def _pair_note(pair: LunPair, deployment: Deployment) -> str:
-    where = f"LUN pair {pair.group} for {nodeset.fold(deployment.nodes)}"
-    side = pair.sides[pair.inactive]
-    if side.digest == deployment.digest and side.state != "staging":
-        return f"{where}: {side.volume} holds it already, nothing is written"
-    return f"{where}: written to the LUN that is inactive then"
