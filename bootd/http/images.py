@@ -92,7 +92,8 @@ async def _pieces(offered: Offered, span: Span) -> AsyncIterator[bytes]:
         except OSError as error:
             offer.fail(f"its image cannot be read: {error.strerror or error}", _now(), node)
             return
-        offer.reading(node, _now(), is_waiting=False)
+        finally:  # a client that goes away cancels us here: that is its silence, not the image's
+            offer.reading(node, _now(), is_waiting=False)
         for start in range(0, len(chunk), WINDOW):
             piece = chunk[start : start + WINDOW]
             if wait := offer.pause(len(piece), _now()):

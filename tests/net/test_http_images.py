@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,6 +138,37 @@ async def test_receiver_that_takes_nothing_is_given_up(stand: Stand) -> None:
     assert "silent for 0.3 s" in one.reason
     writer.transport.abort()
     assert reader.exception() is None
+
+
+@dataclass(frozen=True)
+class Slow:
+    """An image whose second half is read once it may be."""
+
+    may: threading.Event
+    size: int = len(IMAGE)
+
+    def chunks(self) -> Iterator[bytes]:
+        yield IMAGE[:200_000]
+        self.may.wait()
+        yield IMAGE[200_000:]
+
+
+async def test_receiver_that_goes_while_the_image_is_read_is_silent_and_no_reader_is_blamed(
+    stand: Stand,
+) -> None:
+    may = threading.Event()
+    path = stand.start(Slow(may), drop_s=0.3)
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", stand.site.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: s\r\n\r\n".encode())
+        while not stand.transport.status("s1").receivers[0].octets:
+            await asyncio.sleep(0.02)
+        writer.transport.abort()
+        while stand.transport.status("s1").step is not SessionStep.OVER:
+            await asyncio.sleep(0.02)
+    finally:
+        may.set()
+    assert "silent for 0.3 s" in stand.transport.status("s1").receivers[0].reason
 
 
 async def test_session_of_a_bootd_that_was_started_again_has_the_same_paths(
