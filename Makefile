@@ -8,6 +8,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 CONFIG ?=
+# A file of tests to each worker, as many as the machine bears, what takes long first (tests/conftest.py).
+PYTEST = $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What the lab's machines, loaders and site network are made of.
 LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static cpio iproute2 nftables kmod \
@@ -55,16 +57,16 @@ check: develop ## What needs no running code: lint, types, import floors
 	$(BIN)/mypy --strict bootd netboot
 	$(BIN)/lint-imports
 test: lab-packages test-packages develop ## The whole suite, real machines booting among it
-	$(SUDO) $(BIN)/pytest
+	$(SUDO) $(PYTEST)
 
 ##@ Parts of the suite
 .PHONY: test-unit test-net test-vm golden docs fuzz bench
 test-unit: lab-packages test-packages develop ## Units, contracts, golden files: no machines (as root, else a few fail and say so)
-	$(BIN)/pytest tests/unit tests/contract tests/fuzz
+	$(PYTEST) tests/unit tests/contract tests/fuzz
 test-net: test-packages develop ## Real clients against the real listeners
-	$(SUDO) $(BIN)/pytest tests/net
+	$(SUDO) $(PYTEST) tests/net
 test-vm: lab-packages test-packages develop ## QEMU machines from power-on to a booted system
-	$(SUDO) $(BIN)/pytest tests/vm
+	$(SUDO) $(PYTEST) tests/vm
 golden: develop ## Rewrite the golden files; read the difference before you commit it
 	-UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/unit -m golden
 	git diff --stat tests/golden

@@ -1,10 +1,12 @@
 """Debian packages, fetched by apt and unpacked into a cache; nothing is installed."""
 
+import fcntl
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bootd.imagebuild.errors import BuildFailed
@@ -58,7 +60,9 @@ class Packages:
             return cached[-1].parent
         target = self._folder / f"{package}_{version.replace(':', '%3a')}"
         if not (target / _READY).exists():
-            self._fetch(package, version, target)
+            with self._alone():
+                if not (target / _READY).exists():  # else another process did while we waited
+                    self._fetch(package, version, target)
         return target
 
     def behind(self, metapackage: str, pattern: str) -> str:
@@ -86,6 +90,13 @@ class Packages:
         if found is None or found[1] == "(none)":
             raise BuildFailed(f"apt knows no package {package}", "apt-get update, then try again")
         return found[1]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time put packages here: two would take each other's folders away."""
+        with (self._folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _fetch(self, package: str, version: str, target: Path) -> None:
         """Download and unpack beside *target*, then rename: a half-done folder is never seen."""

@@ -1,7 +1,10 @@
 """A recipe becomes an image, the same bytes every time; what is missing is named with the way out."""
 
+import fcntl
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,27 @@ def test_packages_are_fetched_once_and_serve_without_network(tmp_path: Path, apt
     build_image(folder, cache=tmp_path / "cache", progress=said.append, run=apt)
     assert apt.downloads == [f"{REAL}=1:2.0-1", "busybox-static=1:2.0-1"]
     assert any("from the cache" in line for line in said)
+
+
+def test_package_that_another_process_fetches_meanwhile_is_waited_for_and_not_fetched_again(
+    tmp_path: Path, apt: FakeApt
+) -> None:
+    other = Packages(tmp_path, lambda _: None, apt)
+    asked = threading.Event()
+
+    def ask(argv: Sequence[str], cwd: Path) -> str:
+        said = apt(argv, cwd)
+        asked.set()
+        return said
+
+    with ThreadPoolExecutor() as pool, (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        late = pool.submit(Packages(tmp_path, lambda _: None, ask).unpacked, "busybox-static")
+        asked.wait()
+        other._fetch("busybox-static", "1:2.0-1", tmp_path / "busybox-static_1%3a2.0-1")
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert (late.result() / "bin/busybox").exists()
+    assert apt.downloads == ["busybox-static=1:2.0-1"]
 
 
 def test_without_network_and_cache_the_reason_comes_through(tmp_path: Path, apt: FakeApt) -> None:
