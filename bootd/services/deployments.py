@@ -69,7 +69,7 @@ def ensure(change: Transaction, reservation: Reservation, now: datetime) -> Plan
 def keep(change: Transaction, reservation: Reservation, found: Plan) -> Plan:
     """Write down what was planned for *reservation*; return it with the numbers it got."""
     for deployment in found.gone:
-        _drop(change, deployment)
+        drop(change, deployment, "booked otherwise")
     kept = []
     for deployment in found.deployments:
         number = deployment.id or change.next_id(Deployment)
@@ -124,10 +124,11 @@ def node_moved(change: Transaction, node: DeployedNode, event: str, **fields: An
     return after
 
 
-def _drop(change: Transaction, deployment: Deployment) -> None:
+def drop(change: Transaction, deployment: Deployment, why: str) -> None:
+    """Take a deployment from its place, one that failed too; raises `IllegalMove` while it is written."""
     if deployment.state == "failed":
         deployment = moved(change, deployment, "retry")
-    moved(change, deployment, "remove", note="booked otherwise")
+    moved(change, deployment, "remove", note=why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ CANCEL = "cancelled_by"  # who wants the job taken back
 FAILING = "failing"  # why the job has been given up and is being tidied up after
 AT = "at"  # the instant it was made for: the start or end of its reservation, in ISO form
 OCTETS = "octets"  # of the image: what lead times are learned from
-_OF_THE_ORDER = (AT, OCTETS)  # a new try keeps these and forgets how far the last one was
+REPARTITION = "repartition"  # this job may divide disks of another layout
+_OF_THE_ORDER = (AT, OCTETS, REPARTITION)  # kept by a new try
 
 PLACING = (JobKind.STAGE_LUN, JobKind.WRITE_SLOT)  # bring the image of one deployment to its place
 

@@ -26,14 +26,14 @@ from bootd.model.places import Slot
 from bootd.services import disklayout, slots
 from bootd.services.booking import LIVE
 from bootd.services.disklayout import DiskFacts, Step
-from bootd.services.jobs import CANCEL, FAILING, OPEN
+from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Store
 
 T = TypeVar("T")
 WAYS = "ways"  # fact of a job: what each of its nodes is told to join its session
 LAST_WORDS = ("verified", "failed")  # after them a node has nothing to do for that job
-DISK, REPARTITION = "disk", "repartition"  # settings of a host
+DISK = "disk"  # setting of a host; jobs.REPARTITION is the name of one too
 _MISSED = "missed"  # step of a node whose turn in this session is over
 _FACT_LENGTH = 128  # characters
 _LAYOUT = "layout"
@@ -153,7 +153,7 @@ def permit_text(reads: Reads, node: str, form: Mapping[str, str]) -> str:
         disk = disk_facts(form)
     except ValueError as error:
         return _no(f"what it said of its disk makes no sense: {error}")
-    repartition = task.host.settings.get(REPARTITION) == "yes"
+    repartition = task.host.settings.get(REPARTITION) == "yes" or bool(task.job.facts.get(REPARTITION))
     verdict = disklayout.judge(disk, task.scheme, task.slot, rule=task.rule, repartition=repartition)
     if verdict.refused:
         return _no(verdict.refused)

@@ -86,12 +86,24 @@ def _busy(reads: Reads, work: Work) -> str:
     for other in reads.reservations_in(("active",)):
         if other.id != work.job.reservation and (shared := wanted.intersection(other.nodes)):
             return f"{nodeset.fold(shared)} is held by reservation {other.id}"
+    if switched := _switched(reads, work, wanted):
+        return switched
     for job in reads.jobs(states=OPEN, kind=JobKind.WRITE_SLOT):
         if job.id == work.job.id or not job.step:
             continue
         parts = {part.node for part in reads.job_parts(job.id) if part.outcome is Outcome.OPEN}
         if shared := wanted & parts:
             return f"job {job.id} writes to {nodeset.fold(shared)}"
+    return ""
+
+
+def _switched(reads: Reads, work: Work, wanted: set[str]) -> str:
+    """Return which job of another reservation has still to switch any of the nodes, "" if none has."""
+    for kind in (JobKind.START, JobKind.END):
+        for job in reads.jobs(states=OPEN, kind=kind):
+            parts = {part.node for part in reads.job_parts(job.id) if part.outcome is Outcome.OPEN}
+            if job.reservation != work.job.reservation and (shared := wanted & parts):
+                return f"job {job.id} ({kind}) switches {nodeset.fold(shared)}"
     return ""
 
 
