@@ -8,9 +8,11 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.tables import print_table
+from bootd.cli.zone import server_zone
 from bootd.clock import utc_now
 from bootd.drivers.lun import LunBackend, LunUnreachable, Session
 from bootd.errors import BootdError
+from bootd.formats.instants import show_instant, zone_name
 from bootd.model import LunClone, LunPair, LunSide
 from bootd.outfit import Outfit, has_no_volumes
 from bootd.services import lunflip, lunlooks, lunsweep, nodeset
@@ -62,24 +64,27 @@ def list_(site: Site, as_json: bool) -> None:
 
 @luns.command()
 @_pair
+@click.option(
+    "--count", is_flag=True, help="Read clones beside their side where it is not told what was written."
+)
 @_json
 @pass_site
-def show(site: Site, group: str, as_json: bool) -> None:
+def show(site: Site, group: str, count: bool, as_json: bool) -> None:
     """Show a pair. Its sides, the bookings that count on it, and the clones of its nodes."""
     with site.read_store() as store:
         shown = service.show(store, group)
         nodes = [node for each in shown.deployments for node in store.deployed_nodes(each.id)]
-        told = _ask(site, shown)
+        told = _ask(site, shown, compare=count)
         sessions = [session for each in told.sessions.values() for session in each]
         doubts = {} if told.why else lunlooks.doubts(store, nodes, sessions)
     states = {node.volume: node.state for node in nodes if node.volume}
     if as_json:
         print_json(_plain_shown(shown, states, told) | {"doubts": doubts})
         return
-    pair = shown.pair
+    pair, zone = shown.pair, server_zone()
     click.echo(f"{pair.group}  2 × {exact_text(pair.size)}  {nodeset.fold(shown.hosts) or 'no hosts'}")
     for name, side in zip(service.SIDES, pair.sides, strict=True):
-        since = f"  since {side.changed_at:%Y-%m-%d %H:%M} UTC" if side.changed_at else ""
+        since = f"  since {show_instant(side.changed_at, zone)} {zone_name(zone)}" if side.changed_at else ""
         click.echo(f"  {name}  {side.volume}  {side.state}  {_content(side)}{since}")
     for each in shown.deployments:
         where = f"side {service.SIDES[each.side]}" if each.side is not None else "no side yet"
@@ -246,32 +251,38 @@ def _backend(site: Site) -> LunBackend:
         raise LunUnreachable("", f"{error.filename}: {error.strerror}; run this as root") from error
 
 
-def _ask(site: Site, shown: service.Shown) -> Told:
+def _ask(site: Site, shown: service.Shown, *, compare: bool) -> Told:
     """Return what the target tells; looking makes nothing."""
     if not shown.clones:
         return Told()
     try:
         if has_no_volumes(site.config):
             return Told(why="no volume was ever made on this machine")
-        return lunlooks.ask(_backend(site), shown.clones)
+        return lunlooks.ask(_backend(site), shown.clones, compare=compare)
     except (BootdError, OSError) as error:
         return Told(why=str(error))
 
 
 def _row(clone: LunClone, state: str, told: Told) -> tuple[str, ...]:
     sessions = told.sessions.get(clone.volume)
-    session = " ".join(sorted({each.address or "logged in" for each in sessions})) if sessions else ""
     written = told.written.get(clone.volume)
     return (
         clone.node,
         service.SIDES[clone.side],
         clone.volume,
         state or "spare",
-        "?" if sessions is None else session or "none",
+        "?" if sessions is None else _who(sessions),
         "?" if written is None else size_text(written),
         clone.target,
         " ".join(clone.portals),
     )
+
+
+def _who(sessions: Sequence[Session]) -> str:
+    """Return the addresses of those that are logged in, and how many sessions they left behind."""
+    left = sum(each.is_left for each in sessions)
+    now = sorted({each.address or "logged in" for each in sessions if not each.is_left})
+    return " ".join([*now, *([f"+{left} left"] if left else [])]) or "none"
 
 
 def _plain(pair: LunPair) -> dict[str, Any]:
@@ -325,10 +336,12 @@ def _plain_shown(shown: service.Shown, states: dict[str, str], told: Told) -> di
     return _plain(shown.pair) | found | {"not_known": told.why or None}
 
 
-def _plain_sessions(sessions: Sequence[Session] | None) -> list[dict[str, str]] | None:
+def _plain_sessions(sessions: Sequence[Session] | None) -> list[dict[str, str | bool]] | None:
     if sessions is None:
         return None
-    return [{"initiator": each.initiator, "address": each.address} for each in sessions]
+    return [
+        {"initiator": each.initiator, "address": each.address, "is_left": each.is_left} for each in sessions
+    ]
 
 
 def _plain_flipped(done: Flipped, dry_run: bool) -> dict[str, Any]:

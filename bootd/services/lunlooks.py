@@ -17,19 +17,22 @@ class Told:
     why: str = ""
 
 
-def ask(backend: LunBackend, clones: Iterable[LunClone]) -> Told:
-    """Ask the target about *clones*; raises `DriverError`."""
+def ask(backend: LunBackend, clones: Iterable[LunClone], *, compare: bool = False) -> Told:
+    """Ask the target about *clones*; raises `DriverError`.
+
+    With *compare* clones are read beside their sides where else it is not known what was written.
+    """
     sessions: dict[str, list[Session]] = {clone.volume: [] for clone in clones}
     for session in backend.sessions():
         if session.volume in sessions:
             sessions[session.volume].append(session)
     asked = sessions if backend.tells_written else ()
-    return Told(sessions, {volume: _written(backend, volume) for volume in asked})
+    return Told(sessions, {volume: _written(backend, volume, compare) for volume in asked})
 
 
-def _written(backend: LunBackend, volume: str) -> int | None:
+def _written(backend: LunBackend, volume: str, compare: bool) -> int | None:
     try:
-        return backend.written(volume)
+        return backend.written(volume, compare=compare)
     except LunMissing:  # the record outlived it
         return None
 

@@ -181,7 +181,10 @@ def _busy(name: str, sessions: Sequence[Session]) -> Left:
 
 
 def session_text(session: Session) -> str:
-    return f"{session.initiator} ({session.address})" if session.address else session.initiator
+    """Return who is logged in, and whether it has logged in anew since."""
+    words = [session.address] if session.address else []
+    words += ["left by a reset"] if session.is_left else []
+    return f"{session.initiator} ({', '.join(words)})" if words else session.initiator
 
 
 def _forget(store: Store, actor: str, removed: Sequence[str], there: set[str]) -> None:

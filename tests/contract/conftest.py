@@ -8,6 +8,8 @@ import pytest
 from bootd.store import Store, open_store
 from tests.helpers.site import HandClock
 
+pytest.register_assert_rewrite("tests.helpers.lunvolumes", "tests.helpers.lunexports")
+
 
 @pytest.fixture
 def clock() -> HandClock:

@@ -107,6 +107,14 @@ def test_a_session_is_told_with_the_machines_address(exported: Site) -> None:
     assert exported.luns.sessions() == []
 
 
+def test_a_session_that_a_reset_machine_left_behind_is_told_from_its_new_one(exported: Site) -> None:
+    exported.luns.clone("a", "b")
+    exported.luns.export("b", NODE1, CHAP)
+    with exported.log_in("a"), exported.log_in("b"), exported.log_in("b"):
+        found = [(each.volume, each.is_left) for each in exported.luns.sessions()]
+    assert sorted(found) == [("a", True), ("b", False), ("b", True)]
+
+
 def test_volumes_and_secrets_are_read_by_their_owner_alone(exported: Site) -> None:
     exported.luns.clone("a", "b")
     folder = exported.luns.path("a").parent

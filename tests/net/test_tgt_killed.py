@@ -1,5 +1,9 @@
-"""We are killed at any order to tgtd: nobody gets in who may not, and the next process goes on."""
+"""We are killed at any order to tgtd, or while we copy: nobody gets in who may not, the next one does it."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +12,11 @@ import pytest
 
 from bootd.drivers.faults import PowerLost
 from bootd.drivers.lun import Chap
+from bootd.drivers.lun.fake import FakeLuns
 from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.lun.tgtd import Tgtd
+from bootd.drivers.source import BytesSource
+from bootd.drivers.tools import Tools
 from tests.helpers.initiator import Initiator
 from tests.helpers.lunsite import CHAP, NODE1, NODE2, SIZE, Site, lun_site
 
@@ -115,3 +122,40 @@ def check_done(site: Site, deed: str) -> None:
     assert site.refuses("a", NEWER) == (deed != "new secret")
     assert site.refuses("a", Chap("node1-a", "newer-secret")) == (deed != "new user")
     assert site.refuses("b", Chap("node1-b", "secret-secret")) == (deed != "export")
+
+
+# -- killed while a clone is copied
+
+_CLONES = """
+import sys
+from pathlib import Path
+from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.tools import Tools
+luns = FakeLuns(Tools(Path(sys.argv[1])))
+print("begins", flush=True)
+luns.clone("a", "b")
+"""
+
+
+def test_killed_at_any_moment_of_copying_there_is_a_whole_clone_or_none(tmp_path: Path) -> None:
+    """Each process lives a little longer than the last, until one has made the clone."""
+    luns = FakeLuns(Tools(tmp_path))  # its files are those of every backend that has files
+    luns.create("a", 256 << 20)
+    luns.write("a", BytesSource(os.urandom(1 << 20) * 192))
+    left = 0  # half copied files
+    for n in range(200):
+        clone_and_die(tmp_path, 0.012 * n)
+        if len(luns.volumes()) == 2:
+            break
+        left += luns._shelf.image("b").exists()
+    assert all(ours == theirs for ours, theirs in zip(luns.read("b"), luns.read("a"), strict=True))
+    assert left > 0
+
+
+def clone_and_die(folder: Path, after_s: float) -> None:
+    process = subprocess.Popen([sys.executable, "-c", _CLONES, folder], stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begins\n"
+        time.sleep(after_s)
+        process.kill()

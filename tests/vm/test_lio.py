@@ -13,7 +13,7 @@ from tests.helpers.guest import ENDED, run_in_guest
 pytestmark = pytest.mark.vm
 
 ROOT = Path(__file__).parents[2]
-SUITE = "tests/contract/test_lun.py::TestLio"
+SUITE = "tests/contract/test_lun_lio.py::TestLio"
 MODULES = ("target_core_mod", "target_core_file", "iscsi_target_mod", "crc32c_generic")
 PATIENCE_S = 540
 

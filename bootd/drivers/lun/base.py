@@ -93,6 +93,7 @@ class Session:
     volume: str
     initiator: str
     address: str  # of the machine, "" where the backend does not tell
+    is_left: bool = False  # it logged in anew since then, by the target's own count: a machine that was reset
 
 
 class LunBusy(LunError):
@@ -210,10 +211,12 @@ class LunBackend(ABC):
     def sessions(self, name: str | None = None) -> list[Session]:
         """Return who is logged in, to volume *name* or to any; none for a volume that is not there."""
 
-    def written(self, name: str) -> int | None:
+    def written(self, name: str, *, compare: bool = False) -> int | None:
         """Return how many octets of clone *name* were written since it was made; None: that is not known.
 
-        The backend's whole blocks are counted, each once however often it was written.
+        The backend's whole blocks are counted, each once however often it was written. Where
+        that is not told, *compare* has the whole clone read beside its source, which takes its
+        time: blocks that were written as they had been are not counted then.
         Nothing is known of what is no clone. Raises `LunMissing`.
         """
         self.volume(name)

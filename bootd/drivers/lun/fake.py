@@ -93,7 +93,7 @@ class FakeLuns(FileLuns):
         records = [one for one in self._shelf.every() if name in (None, one.name)]
         return [session for record in records for session in record.sessions]
 
-    def _written(self, record: Record) -> int | None:
+    def _written(self, record: Record, compare: bool) -> int | None:
         return record.written if record.parent is not None else None
 
     # -- faults ------------------------------------------------------------------------------

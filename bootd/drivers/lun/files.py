@@ -89,8 +89,8 @@ class FileLuns(LunBackend):
 
         return self._ask("sessions", name or "", deed)
 
-    def written(self, name: str) -> int | None:
-        return self._ask("written", name, lambda: self._written(self._record(name)))
+    def written(self, name: str, *, compare: bool = False) -> int | None:
+        return self._ask("written", name, lambda: self._written(self._record(name), compare))
 
     def path(self, name: str) -> Path:
         """Return the file with the volume's octets; raises `LunMissing`."""
@@ -115,17 +115,23 @@ class FileLuns(LunBackend):
     def _sessions(self, name: str | None) -> list[Session]:
         """Return what `sessions` does."""
 
-    def _written(self, record: Record) -> int | None:
-        """Count the blocks that are the clone's own, for as long as all others are the parent's too."""
-        if not record.shares or not record.parent:
+    def _written(self, record: Record, compare: bool) -> int | None:
+        """Count what is not the parent's, for as long as the parent is as it was."""
+        began = record.shares or record.copied
+        if not began or not record.parent:
             return None
+        parent, own = self._shelf.image(record.parent), self._shelf.image(record.name)
         try:
-            parent = self._shelf.image(record.parent).stat()
+            is_as_it_was = parent.stat().st_mtime_ns == began
         except FileNotFoundError:
             return None
-        if parent.st_mtime_ns != record.shares:
+        if not is_as_it_was:
             return None
-        return sparse.own_octets(self._shelf.image(record.name))
+        if own.stat().st_mtime_ns == began:  # a clone is given its source's time
+            return 0
+        if record.shares:
+            return sparse.own_octets(own)
+        return sparse.differing(parent, own) if compare else None
 
     def _perform(self, verb: str, name: str, deed: Callable[[], T]) -> T:
         """Do *deed*, one of the interface's methods."""
@@ -154,14 +160,14 @@ class FileLuns(LunBackend):
             raise LunRefused(name, f"is there and no clone of {source}")
         parent = self._record(source)
         _whole(parent)
-        written_at = self._shelf.image(source).stat().st_mtime_ns
         is_shared = sparse.copy(self._shelf.image(source), self._shelf.image(name))
         self._between("clone.copied", name)
+        written_at = self._shelf.image(name).stat().st_mtime_ns
         if is_shared and parent.shares:  # a clone's clone: what the first has of its own is not its own now
             self._shelf.keep(msgspec.structs.replace(parent, shares=0))
-        return self._volume(
-            self._shelf.keep(Record(name, parent.size, parent=source, shares=written_at if is_shared else 0))
-        )
+        shares, copied = (written_at, 0) if is_shared else (0, written_at)
+        record = Record(name, parent.size, parent=source, shares=shares, copied=copied)
+        return self._volume(self._shelf.keep_loose(record))
 
     def _write(self, name: str, image: ByteSource, progress: Progress | None) -> Volume:
         record = self._record(name)
@@ -172,7 +178,7 @@ class FileLuns(LunBackend):
             raise LunRefused(name, f"is exported to {record.login.initiator}; unexport it first")
         if image.size > record.size:
             raise LunRefused(name, f"the image has {image.size} octets, the volume {record.size}")
-        self._shelf.keep(msgspec.structs.replace(record, is_whole=False))
+        record = self._shelf.keep(msgspec.structs.replace(record, is_whole=False, loose=""))
         self._between("write.begun", name)
         with self._shelf.image(name).open("wb") as file:  # truncated: what was there before is gone
             file.truncate(record.size)
@@ -197,6 +203,7 @@ class FileLuns(LunBackend):
                 yield chunk
 
     def _export(self, name: str, initiator: str, chap: Chap) -> Export:
+        self._shelf.settle(self._record(name))  # before a machine has anything on it that could be lost
         with self._exporting():
             record = self._record(name)
             _whole(record)

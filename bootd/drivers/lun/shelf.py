@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from bootd.drivers.lun import belonging
+from bootd.drivers.lun import belonging, sparse
 from bootd.drivers.lun.base import Session, Volume
 
 
@@ -27,11 +27,29 @@ class Record(msgspec.Struct, frozen=True):
     login: Login | None = None
     sessions: tuple[Session, ...] = ()
     shares: int = 0  # when the parent was last written, where a clone's blocks began as the parent's
+    copied: int = 0  # the same, where they were copied
+    loose: str = ""  # the kernel's boot in which it was copied, until it is safe on the disk
     written: int = 0  # octets, by machines that are played
 
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def this_boot() -> str:
+    """Return what the kernel calls the time since it was started; "" where it does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
 class Shelf:
-    """The folder. Records are replaced in one step: whoever reads meanwhile sees the old or the new one."""
+    """The folder. Records are replaced in one step: whoever reads meanwhile sees the old or the new one.
+
+    A file that was copied and is not safe on the disk yet is "loose": as good as any other for as
+    long as the kernel runs, also when we are killed. After a loss of power nobody knows
+    what there is of it, so then there is no such volume, and it is made anew.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -45,7 +63,8 @@ class Shelf:
             octets = self._record(name).read_bytes()
         except FileNotFoundError:
             return None
-        return msgspec.json.decode(octets, type=Record)
+        record = msgspec.json.decode(octets, type=Record)
+        return record if record.loose in ("", this_boot()) else None
 
     def every(self) -> list[Record]:
         names = sorted(path.name.removesuffix(".json") for path in self._folder.glob("[!.]*.json"))
@@ -59,6 +78,24 @@ class Shelf:
             os.fsync(file.fileno())
         new.replace(self._record(record.name))
         return record
+
+    def keep_loose(self, record: Record) -> Record:
+        """Keep the record of a file that is not safe on the disk, or made so where boots have no name."""
+        record = msgspec.structs.replace(record, loose=this_boot())
+        if not record.loose:
+            sparse.settle(self.image(record.name))
+        return self.keep(record)
+
+    def settle(self, record: Record) -> Record:
+        """Have the file safe on the disk; after an `OSError` there is no such volume any more."""
+        if not record.loose:
+            return record
+        try:
+            sparse.settle(self.image(record.name))
+        except OSError:
+            self.discard(record.name)
+            raise
+        return self.keep(msgspec.structs.replace(record, loose=""))
 
     def discard(self, name: str) -> None:
         """Take the record first: a file that was left behind is no volume."""

@@ -2,15 +2,17 @@
 
 import errno
 import fcntl
+import heapq
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from bootd.drivers.lun import belonging
 
 CHUNK = 1 << 20  # octets
+_BLOCK = 4096  # octets; file systems and machines write no less at a time
 _ONCE = 64 << 20  # octets the kernel is asked to copy at a time
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 
@@ -32,23 +34,63 @@ def make(path: Path, size: int) -> None:
 
 
 def copy(source: Path, target: Path) -> bool:
-    """Copy *source* to *target*, as `make` makes it, holes as holes; safe on the disk on return.
+    """Copy *source* to *target*, as `make` makes it, holes as holes; return whether they share their blocks.
 
-    Return whether they share their blocks.
+    The copy is whole, and bears the time at which *source* was last written, so that the
+    first write to it shows. It is not safe on the disk before `settle`.
 
     Where the file system can, the copy shares the source's blocks until one of them is
     written (FICLONE: btrfs, XFS); it is then the source of one moment. Elsewhere, what
     is written to the source meanwhile may or may not be in it.
     """
     with source.open("rb", buffering=0) as reader, _fresh(target) as writer:
+        written_at = os.fstat(reader.fileno()).st_mtime_ns
         is_shared = _share(reader.fileno(), writer.fileno())
         if not is_shared:
             size = os.fstat(reader.fileno()).st_size
             writer.truncate(size)
             for start, end in _extents(reader.fileno(), size):
                 _copy_range(reader.fileno(), writer.fileno(), start, end)
-        os.fsync(writer.fileno())
+        os.utime(writer.fileno(), ns=(written_at, written_at))
     return is_shared
+
+
+def settle(path: Path) -> None:
+    """Have all of *path* safe on the disk.
+
+    What could not be brought there the kernel tells once: after an `OSError` the file is worth nothing.
+    """
+    with path.open("rb", buffering=0) as file:
+        os.fsync(file.fileno())
+
+
+def differing(one: Path, other: Path) -> int:
+    """Return how many octets are in blocks of 4 KiB that the two files do not have alike; reads both."""
+    count = 0
+    with one.open("rb", buffering=0) as first, other.open("rb", buffering=0) as second:
+        size = max(os.fstat(file.fileno()).st_size for file in (first, second))
+        for start, end in _either(_extents(first.fileno(), size), _extents(second.fileno(), size)):
+            for at in range(start, end, CHUNK):
+                length = min(CHUNK, end - at)
+                count += _unlike(os.pread(first.fileno(), length, at), os.pread(second.fileno(), length, at))
+    return count
+
+
+def _either(*lists: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield, in whole blocks, what is in any of the *lists* of extents."""
+    done = 0
+    for start, end in heapq.merge(*lists):
+        start, end = max(done, start // _BLOCK * _BLOCK), -(-end // _BLOCK) * _BLOCK
+        if start < end:
+            yield start, end
+            done = end
+
+
+def _unlike(one: bytes, other: bytes) -> int:
+    if one == other:
+        return 0
+    ends = range(0, max(len(one), len(other)), _BLOCK)
+    return sum(_BLOCK for at in ends if one[at : at + _BLOCK] != other[at : at + _BLOCK])
 
 
 def write(file: BinaryIO, chunk: bytes) -> None:

@@ -126,11 +126,18 @@ class TgtLuns(FileLuns):
         targets = self._targets()
         records = self._shelf.every() if name is None else [self._shelf.find(name)]
         self._settle([one for one in records if one is not None], targets)
-        return [
-            Session(volume, login.initiator, login.address)
+        found = [
+            (volume, login)
             for target in targets.values()
             if self._is_ours(target) and name in (None, volume := self._volume_of(target))
             for login in self._logins(target.tid)
+        ]
+        logins = [login for _, login in found]
+        return [
+            Session(
+                volume, login.initiator, login.address, is_left=any(other.follows(login) for other in logins)
+            )
+            for volume, login in found
         ]
 
     # -- bringing tgtd to what the records say -----------------------------------------------

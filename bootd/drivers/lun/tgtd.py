@@ -111,6 +111,11 @@ class Login:
     initiator: str
     address: str
 
+    def follows(self, other: "Login") -> bool:
+        """Return whether it is a later one of the same machine: tgtd counts its sessions, modulo 2^16."""
+        is_same = (self.initiator, self.address) == (other.initiator, other.address)
+        return is_same and 0 < (self.session - other.session) % 0x10000 < 0x8000
+
 
 @dataclass(slots=True)
 class Target:

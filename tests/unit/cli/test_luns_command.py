@@ -68,7 +68,10 @@ def test_json_of_a_pair_has_one_shape_everywhere(bootd: Bootd) -> None:
     assert added.items() <= bootd.good("luns", "show", "rack", "--json").json.items()
 
 
-def test_show_has_sides_bookings_and_the_clone_of_each_node(rack: Bootd) -> None:
+def test_show_has_sides_bookings_and_the_clone_of_each_node(
+    rack: Bootd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
     lines = rack.good("luns", "show", "rack").out.splitlines()
     assert lines[0] == "rack  2 × 20G  node[1-3]"
     assert lines[1] == "  a  rack.a  active  mesh/debian@2  since 2026-01-05 12:00 UTC"

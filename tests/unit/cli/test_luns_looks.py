@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from bootd.drivers.lun import Session
 from bootd.drivers.lun.fake import FakeLuns
+from bootd.drivers.lun.shelf import Record
 from bootd.drivers.tools import Tools
 from bootd.model import DeployedNode, LunClone, Role
 from bootd.services import luns
 from tests.helpers.command import Bootd
 from tests.helpers.deeds import a_deployment, a_project, a_reservation
-from tests.helpers.site import a_host
+from tests.helpers.site import NOON, a_host
 
 SIZE = 1 << 20
 BASE = "iqn.2026-01.org.example"
@@ -72,9 +74,42 @@ def test_show_tells_who_is_logged_in_and_how_much_was_written(rack: Bootd) -> No
     ]
     clones = rack.good("luns", "show", "rack", "--json").json["clones"]
     assert [(each["sessions"], each["written"]) for each in clones] == [
-        ([{"initiator": f"{BASE}:node1", "address": "10.0.0.1"}], 2048),
+        ([{"initiator": f"{BASE}:node1", "address": "10.0.0.1", "is_left": False}], 2048),
         ([], 0),
     ]
+
+
+def test_what_is_not_told_is_counted_when_asked_to(rack: Bootd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(luns: FakeLuns, record: Record, compare: bool) -> int | None:
+        return 4096 if compare else None
+
+    monkeypatch.setattr(FakeLuns, "_written", written)
+    for options, known in (((), None), (("--count",), 4096)):
+        clones = rack.good("luns", "show", "rack", "--json", *options).json["clones"]
+        assert [each["written"] for each in clones] == [known, known]
+
+
+def test_sessions_that_a_reset_machine_left_are_counted_apart(
+    rack: Bootd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sessions(luns: FakeLuns, name: str | None) -> list[Session]:
+        session = Session("rack.a.node1.1", f"{BASE}:node1", "10.0.0.1")
+        return [session, replace(session, is_left=True), replace(session, is_left=True)]
+
+    monkeypatch.setattr(FakeLuns, "_sessions", sessions)
+    assert "running  10.0.0.1 +2 left  0 B" in rack.good("luns", "show", "rack").out
+    end(rack)
+    left = rack.good("luns", "gc", "--dry-run").out
+    assert f"{BASE}:node1 (10.0.0.1), {BASE}:node1 (10.0.0.1, left by a reset): bootd luns gc --force" in left
+
+
+def test_times_are_those_of_this_machines_clocks(rack: Bootd, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rack.store() as store, store.transaction("anna") as change:
+        pair = luns.named(change, "rack")
+        side = replace(pair.sides[0], changed_at=NOON)
+        change.keep(replace(pair, sides=(side, pair.sides[1])))
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert f"since {NOON:%Y-%m-%d} 21:00 Asia/Tokyo\n" in rack.good("luns", "show", "rack").out
 
 
 def test_node_that_says_it_runs_and_is_not_logged_in_is_in_doubt(rack: Bootd) -> None:
@@ -147,7 +182,7 @@ def test_what_a_machine_is_logged_in_to_goes_by_force_alone(rack: Bootd) -> None
     end(rack)
     found = rack.good("luns", "gc", "--json").json
     assert (found["removed"], found["dry_run"]) == (["rack.a.node2.1"], False)
-    session = {"initiator": f"{BASE}:node1", "address": "10.0.0.1"}
+    session = {"initiator": f"{BASE}:node1", "address": "10.0.0.1", "is_left": False}
     assert [(each["volume"], each["sessions"]) for each in found["left"]] == [("rack.a.node1.1", [session])]
     why = f"in use by {BASE}:node1 (10.0.0.1): bootd luns gc --force ends that"
     assert rack.good("luns", "gc").out == f"left rack.a.node1.1: {why}\n"

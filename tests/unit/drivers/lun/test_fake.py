@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from bootd.drivers.faults import Crash, Fail, PowerLost, Refuse, Slow, Unreachable
-from bootd.drivers.lun import Chap, LunFull, LunRefused, LunUnreachable, Volume, open_backend
+from bootd.drivers.lun import (
+    Chap,
+    LunFull,
+    LunMissing,
+    LunRefused,
+    LunUnreachable,
+    Volume,
+    open_backend,
+    shelf,
+    sparse,
+)
 from bootd.drivers.lun.fake import FakeLuns
 from bootd.drivers.source import BytesSource
 from bootd.drivers.tools import Tools
@@ -96,6 +106,77 @@ def test_a_clone_that_was_cut_off_is_not_there_and_is_made_anew_of_the_source_as
     luns.write("a", BytesSource(b"new"))
     again(luns).clone("a", "b")
     assert luns.path("b").read_bytes() == b"new".ljust(SIZE, b"\0")
+
+
+def lose_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is started anew; what it had not brought to the disk may be anything."""
+    monkeypatch.setattr(shelf, "this_boot", lambda: "the next boot")
+
+
+def test_a_clone_that_was_not_safe_on_the_disk_is_not_there_after_a_loss_of_power(
+    luns: FakeLuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    luns.create("a", SIZE)
+    luns.write("a", BytesSource(b"image"))
+    luns.clone("a", "b")
+    assert again(luns).volume("b").parent == "a"  # so it is for a process that comes after a killed one
+    lose_power(monkeypatch)
+    with luns._shelf.image("b").open("r+b") as file:
+        file.write(b"torn")
+    assert [volume.name for volume in again(luns).volumes()] == ["a"]
+    with pytest.raises(LunMissing):
+        again(luns).export("b", NODE, CHAP)
+    again(luns).clone("a", "b")
+    assert luns.path("b").read_bytes().startswith(b"image\0")
+
+
+@pytest.mark.parametrize("deed", ["export", "write"])
+def test_a_clone_is_brought_to_the_disk_before_anything_is_kept_on_it(
+    luns: FakeLuns, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    luns.create("a", SIZE)
+    luns.clone("a", "b")
+    settled: list[str] = []
+    monkeypatch.setattr(sparse, "settle", lambda path: settled.append(path.name))
+    if deed == "export":
+        luns.export("b", NODE, CHAP)
+        luns.export("b", NODE, CHAP)
+    else:
+        luns.write("b", BytesSource(b"image"))
+    assert settled == (["b.img"] if deed == "export" else [])  # what is written is synced by itself
+    lose_power(monkeypatch)
+    assert again(luns).volume("b").is_whole
+
+
+def test_a_clone_that_the_disk_would_not_take_is_gone_and_not_exported(
+    luns: FakeLuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    luns.create("a", SIZE)
+    luns.clone("a", "b")
+    monkeypatch.setattr(sparse, "settle", refuse)
+    with pytest.raises(LunUnreachable, match="Input/output error"):
+        luns.export("b", NODE, CHAP)
+    monkeypatch.undo()
+    with pytest.raises(LunMissing):
+        luns.export("b", NODE, CHAP)
+    luns.clone("a", "b")
+    assert luns.export("b", NODE, CHAP).volume == "b"
+
+
+def test_where_boots_have_no_name_a_clone_is_safe_at_once(
+    luns: FakeLuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[str] = []
+    monkeypatch.setattr(shelf, "_BOOT_ID", Path("/nowhere"))
+    monkeypatch.setattr(sparse, "settle", lambda path: settled.append(path.name))
+    luns.create("a", SIZE)
+    luns.clone("a", "b")
+    assert settled == ["b.img"]
+    lose_power(monkeypatch)
+    assert again(luns).volume("b").parent == "a"
 
 
 @pytest.mark.parametrize("step", ["write.begun", "write.chunk", "write.done"])

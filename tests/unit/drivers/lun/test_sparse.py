@@ -87,3 +87,42 @@ def test_nobody_but_the_owner_reads_what_is_made(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o600, 0o600]
+
+
+# -- what differs
+
+
+@settings(deadline=None)
+@given(PIECES, st.lists(st.tuples(st.integers(0, 8 * BLOCK), st.integers(1, 9000)), max_size=5))
+def test_blocks_that_differ_are_counted_once_each(
+    pieces: list[tuple[int, int]], writes: list[tuple[int, int]]
+) -> None:
+    size = 8 * BLOCK
+    octets = bytearray(
+        b"".join(bytes([letter]) * length for letter, length in pieces)[:size].ljust(size, b"\0")
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "source"), Path(folder, "target")
+        sparse.make(source, size)
+        with source.open("r+b") as file:
+            sparse.write(file, bytes(octets))
+        sparse.copy(source, target)
+        assert sparse.differing(source, target) == 0
+        before = bytes(octets)
+        with target.open("r+b") as file:
+            for start, length in writes:
+                piece = b"w" * min(length, size - start)
+                octets[start : start + len(piece)] = piece
+                file.seek(start)
+                file.write(piece)
+        changed = [at for at in range(0, size, 4096) if before[at : at + 4096] != octets[at : at + 4096]]
+        assert sparse.differing(source, target) == sparse.differing(target, source) == 4096 * len(changed)
+
+
+def test_a_copy_bears_its_sources_time_until_it_is_written(tmp_path: Path) -> None:
+    sparse.make(tmp_path / "a", BLOCK)
+    sparse.copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").stat().st_mtime_ns == (tmp_path / "a").stat().st_mtime_ns
+    with (tmp_path / "b").open("r+b") as file:
+        file.write(b"x")
+    assert (tmp_path / "b").stat().st_mtime_ns > (tmp_path / "a").stat().st_mtime_ns

@@ -6,6 +6,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,20 @@ from hypothesis import strategies as st
 
 from bootd.drivers.lun import LunError, LunRefused, LunUnreachable
 from bootd.drivers.lun.tgtd import Login, Said, Target, Tgtd, TgtdError, parse_targets, unless
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"), [(1, 2), (3, 9), (65535, 1), (60000, 200)], ids=["next", "later", "wrapped", "far"]
+)
+def test_sessions_of_a_machine_follow_each_other_as_tgtd_counts(earlier: int, later: int) -> None:
+    first, second = (
+        Login(number, 0, "iqn.2026-01.org.example:node1", "10.0.0.1") for number in (earlier, later)
+    )
+    assert second.follows(first)
+    assert not first.follows(second)
+    assert not first.follows(first)
+    assert not replace(second, address="10.0.0.2").follows(first)  # by another of its cards
+    assert not replace(second, initiator="iqn.2026-01.org.example:node2").follows(first)
 
 
 class Scripted:
