@@ -16,6 +16,8 @@ from bootd.store import Reads, Transaction
 
 RUNNING, LEAVING = "running", "leaving"
 SETTLED = timedelta(seconds=10)  # a machine that says that it runs does not start anew before
+_ENDING = ("verified", "failed")  # the last words of a node in an imager
+_LISTENING = {JobKind.WRITE_SLOT: ("watch", "verify")}  # steps without a deed
 _FLIPPED = ("lun-ready", "hd-ready", "run")  # states of deployments whose image is in its place
 
 
@@ -136,6 +138,16 @@ class _Hearing:
         self.change.put_job_parts(
             replace(part, word=word.state, word_detail=word.detail, word_at=word.at) for part in parts
         )
+        if word.state in _ENDING:
+            for part in parts:
+                self._wake(part, word.at)
+
+    def _wake(self, part: JobPart, at: datetime) -> None:
+        """Have a job that only waits for such words look at once, not when it would have looked next."""
+        job = self.change.find(Job, part.job)
+        if job is not None and job.step in _LISTENING.get(job.kind, ()) and job.due_at > at:
+            self.change.keep(replace(job, due_at=at))
+            self.changed = True
 
     def _concerns(self, word: Word, part: JobPart) -> bool:
         """An image that is being written is spoken of with tokens: by nobody else."""

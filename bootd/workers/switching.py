@@ -287,10 +287,10 @@ def _order(powers: Powers, node: str, host: Host | None, intent: str, reset: Res
         if host is None:
             raise PowerRefused(node, "no such host any more")
         power = powers.of(host)
-        if intent == CYCLING:
-            power.cycle(host)
-        elif power.state(host) is PowerState.OFF:
+        if power.state(host) is PowerState.OFF:
             power.on(host)
+        elif intent == CYCLING:
+            power.cycle(host)
         else:
             power.reset(host, reset)
     except DriverError as error:

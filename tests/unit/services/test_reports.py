@@ -251,6 +251,23 @@ def test_other_words_go_to_the_jobs_that_wait_for_the_node(store: Store) -> None
     assert store.job_parts(2) == [JobPart(2, "node1")]
 
 
+@pytest.mark.parametrize(
+    ("step", "word", "wakes"),
+    [
+        ("verify", "verified", True),
+        ("watch", "failed", True),
+        ("verify", "checking", False),
+        ("switch", "failed", False),  # its worker may be about to write down whom it has switched
+    ],
+)
+def test_a_last_word_wakes_the_job_that_waits_for_it(store: Store, step: str, word: str, wakes: bool) -> None:
+    keep(store, a_job(1, state="running", step=step, due_at=at(300)))
+    with store.transaction("calendar") as change:
+        change.put_job_parts([JobPart(1, "node1")])
+    assert hear(store, running(state=word)) == wakes
+    assert store.jobs()[0].due_at == (at(60) if wakes else at(300))
+
+
 def test_running_by_an_order_is_for_the_job_that_gave_it(store: Store) -> None:
     keep(store, a_job(1, state="running"))
     with store.transaction("calendar") as change:

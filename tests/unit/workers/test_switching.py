@@ -228,6 +228,14 @@ def test_a_switch_that_never_answers_is_given_up_after_so_many_tries(tmp_path: P
     assert (shop.part("node2").step, shop.job().state) == ("left", "failed")
 
 
+def test_a_machine_that_is_off_is_switched_on_and_not_kept_waiting(tmp_path: Path) -> None:
+    shop = a_workshop(tmp_path, Switches(CYCLED_ONCE), window=4, on=False)
+    shop.power.states["node2"] = PowerState.ON
+    shop.run_for(20)
+    assert [verb for verb, node in shop.switched() if node == "node1"] == ["on"]
+    assert [verb for verb, node in shop.switched() if node == "node2"] == ["off", "on"]
+
+
 def test_a_reset_that_is_refused_for_good_becomes_a_power_cycle(tmp_path: Path) -> None:
     shop = a_workshop(tmp_path, Switches(FORCED), window=4)
     shop.power.faults.plant(Refuse("no reset line"), "reset-hard", "node1")
