@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bootd.boot.files import Refused, Served
-from bootd.boot.places import CORE_BOOT, core_file, grub_disk, slot_helper
+from bootd.boot.places import CORE_BOOT, EFI_MENU, core_file, grub_disk, slot_helper
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Policy, Snapshot
 from bootd.config import DEFAULT_LOADERS, Config
@@ -153,6 +153,7 @@ class Upkeep:
         if makers:
             makers[core_file(slotcore.MENU)] = partial(slotcore.build, partition=slotcore.MENU)
             makers[CORE_BOOT] = slotcore.boot_sector
+            makers[EFI_MENU] = slotboot.build_menu
         missing = {name: make for name, make in makers.items() if not (files / name).exists()}
         try:
             for name, make in missing.items():

@@ -47,6 +47,9 @@ def slot_helper(firmware: Firmware, disk: str, slot: int) -> str:
 CORE_BOOT = f"{HELPERS}/core-boot.img"  # name under /files/ of the first sector that starts a core
 
 
+EFI_MENU = f"{HELPERS}/menu-x64.efi"  # the same of the program on EFI system partitions: the menu of slots
+
+
 def core_file(partition: int) -> str:
     """Return the name under /files/ of the GRUB on disks that carries out the menu on *partition*."""
     return f"{HELPERS}/core{partition}-pc.img"

@@ -13,7 +13,7 @@ from bootd.cli.tables import print_table
 from bootd.cli.zone import server_zone
 from bootd.formats.instants import show_instant, zone_name
 from bootd.model import SlotScheme
-from bootd.model.places import STANDARD_SCHEME
+from bootd.model.places import DOS, GPT, STANDARD_SCHEME
 from bootd.services import nodeset
 from bootd.services import slots as service
 from bootd.services.notify import poke
@@ -202,8 +202,11 @@ def scheme_list(site: Site, as_json: bool) -> None:
         print_json([_plain_scheme(each) for each in found])
         return
     print_table(
-        ("GROUP", "DISK", "SLOTS", "BOOT", "SWAP", "SPARE", "EACH SLOT"),
-        [(each.group or COMMON, each.disk, f"{each.first}-{each.last}", *_sizes(each)) for each in found],
+        ("GROUP", "DISK", "TABLE", "SLOTS", "BOOT", "SWAP", "SPARE", "EACH SLOT"),
+        [
+            (each.group or COMMON, each.disk, each.label, f"{each.first}-{each.last}", *_sizes(each))
+            for each in found
+        ],
     )
 
 
@@ -219,9 +222,10 @@ def _plain_scheme(each: SlotScheme) -> dict[str, Any]:
 @scheme.command("set")
 @click.argument("group", shell_complete=suggest.group)
 @click.option("--disk", metavar="DEVICE", help="/dev/nvme0n1, /dev/sda …")
+@click.option("--table", "label", type=click.Choice([DOS, GPT]), help="dos: BIOS machines; gpt: UEFI.")
 @click.option("--first", type=int, help="Number of the first partition that is a slot.")
 @click.option("--last", type=int, help="Number of the last.")
-@click.option("--boot-mib", type=int, help="MiB for GRUB, where a disk is divided anew.")
+@click.option("--boot-mib", type=int, help="MiB for GRUB (gpt: the ESP), where a disk is divided anew.")
 @click.option("--swap-mib", type=int, help="MiB of swap.")
 @click.option("--spare-mib", type=int, help="MiB of the partition kept for other things.")
 @click.option("--slot-mib", type=int, help="MiB of each slot; 0: equal parts of what is left.")
@@ -234,7 +238,7 @@ def scheme_set(site: Site, /, group: str, dry_run: bool, **given: Any) -> None:
     """
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
-        raise click.UsageError("nothing to change: give --disk, --first, --last or a size")
+        raise click.UsageError("nothing to change: give --disk, --table, --first, --last or a size")
     name = _group(group)
     with site.open_store(make=not dry_run) as store:
         wanted = replace(store.schemes().of((name,)), group=name, **changes)

@@ -10,6 +10,7 @@ from bootd.model.images import ImageRef
 from bootd.model.machines import Role
 
 FIRST_SLOT, LAST_SLOT = 5, 25  # /dev/sda5 … /dev/sda25: 21 logical partitions
+DOS, GPT = "dos", "gpt"  # partition tables, as sfdisk calls them
 _ENDS_IN_DIGIT = re.compile(r"[0-9]\Z")
 
 
@@ -34,7 +35,8 @@ class Slot:
 class SlotScheme:
     """Which partitions of which disk are slots, on the hosts of *group*; "" is for all others.
 
-    The sizes count where a disk is divided anew: GRUB's partition, swap, a spare one, then the slots.
+    The sizes and the kind of table count where a disk is divided anew: the partition machines start
+    from (GRUB's; with GPT the EFI system partition), swap, a spare one, then the slots.
     """
 
     group: str = ""
@@ -45,6 +47,7 @@ class SlotScheme:
     swap_mib: int = 4096
     spare_mib: int = 4096
     slot_mib: int = 0  # of each slot; 0: equal parts of what the disk has left
+    label: str = DOS  # machines that start by BIOS; GPT: by UEFI
 
     @property
     def numbers(self) -> range:

@@ -1,27 +1,53 @@
 """How the disk of a mesh node is divided, and whether bootd may touch it at all (pure).
 
-    1       ext4, GRUB with the menu of all slots       3       spare
+    1       ext2, GRUB with the menu of all slots       3       spare
     2       swap                                        4       extended, holds what follows
     5 …     slots, each with 1 MiB in front of it: its extended boot record, and a GRUB of its own
+
+With GPT, for machines that start by UEFI: 1 is the EFI system partition with GRUB and the menu, there
+is no 4, and the slots follow one another.
 
 A disk is divided only if it is empty, or if its host is set to ``repartition=yes``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bootd.darkstore.tables import Row, parse_sfdisk, split_device
+from bootd.darkstore.tables import Row, Table, parse_sfdisk, split_device
 from bootd.model import SlotScheme
-from bootd.model.places import FIRST_SLOT
+from bootd.model.places import DOS, FIRST_SLOT, GPT
+from netboot.arch import Firmware
 
 SECTOR = 512  # octets
-MIB = (1 << 20) // SECTOR  # sectors
-GAP = MIB  # in front of each slot
-SMALLEST_SLOT = 32 * MIB
+MIB = (1 << 20) // SECTOR  # sectors of that size
+GAP = MIB  # in front of each slot of an MBR disk
+SMALLEST_SLOT_MIB = 32
+_BIGGER_SECTOR = 4096  # octets; GPT disks may have such
 _LAST_SECTOR = 1 << 32  # what an MBR can name
-_LINUX, _SWAP = "83", "82"
+_GPT_ENTRIES = 128 * 128  # octets at the disk's end, before the last sector: the second table
 _EXTENDED = ("5", "f", "85")
+
+
+@dataclass(frozen=True, slots=True)
+class _Types:
+    """What kinds of partition are called in a table, and what ours are named there."""
+
+    start: str
+    swap: str
+    linux: str
+    has_names: bool
+
+
+_TYPES: Mapping[str, _Types] = {
+    DOS: _Types("83", "82", "83", has_names=False),
+    GPT: _Types(
+        "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+        "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F",
+        "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+        has_names=True,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +62,7 @@ class DiskFacts:
     wwn: str = ""
     table: str = ""  # as ``sfdisk -d`` writes it; "" where there is none
     is_blank: bool = False  # neither a table nor a file system, nor anything in its first MiB
+    firmware: Firmware | None = None  # by which the node started; None where it does not say
 
 
 class Step(StrEnum):
@@ -47,21 +74,26 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """*refused* says why nothing may be written; else *script*, where there is one, is for sfdisk."""
+    """*refused* says why nothing may be written; else *script*, where there is one, is for sfdisk.
+
+    *note* is what a person should know though it is no reason to refuse.
+    """
 
     refused: str = ""
     step: Step = Step.KEEP
     script: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A partition to be made, in sectors."""
+    """A partition to be made, in sectors as the disk counts."""
 
     number: int
     start: int
     size: int
     type: str
+    name: str = ""  # with GPT
 
 
 class DoesNotFit(Exception):
@@ -75,18 +107,21 @@ def judge(disk: DiskFacts, scheme: SlotScheme, slot: int, *, rule: str, repartit
     disk of that name in the scheme. What *repartition* gives up is a layout that is not ours: one that
     is, with this slot, is kept in any case.
     """
-    if refused := _wrong_disk(disk, scheme, rule):
+    if refused := _wrong_disk(disk, scheme, rule) or _wrong_sectors(disk, scheme):
         return Verdict(refused)
-    if disk.table and is_ours(disk.table, slot):
-        return Verdict()
-    if not disk.is_blank and not repartition:
+    is_kept = bool(disk.table) and is_ours(disk.table, slot, scheme.label)
+    if not is_kept and not disk.is_blank and not repartition:
         what = "is divided in another way" if disk.table else "holds something that is not ours"
         way_out = "bootd hosts set NODE --set repartition=yes lets it be divided anew"
         return Verdict(f"{disk.name} {what}, nothing was written; {way_out}")
+    refused, note = _wrong_firmware(disk, scheme, is_kept=is_kept)
+    if refused or is_kept:
+        return Verdict(refused, note=note)
     try:
-        return Verdict(step=Step.DIVIDE, script=script(plan(scheme, disk.sectors)))
+        parts = plan(scheme, disk.sectors * SECTOR // disk.sector_size, disk.sector_size)
     except DoesNotFit as error:
         return Verdict(f"{disk.name}: {error}")
+    return Verdict(step=Step.DIVIDE, script=script(parts, scheme.label))
 
 
 def _wrong_disk(disk: DiskFacts, scheme: SlotScheme, rule: str) -> str:
@@ -100,65 +135,116 @@ def _wrong_disk(disk: DiskFacts, scheme: SlotScheme, rule: str) -> str:
         return f"{disk.name} is not the disk of its slots, {scheme.disk}"
     if disk.is_removable:
         return f"{disk.name} is removable"
-    if disk.sector_size != SECTOR:
-        return f"{disk.name} has sectors of {disk.sector_size} octets; disks with an MBR have {SECTOR}"
     return ""
+
+
+def _wrong_sectors(disk: DiskFacts, scheme: SlotScheme) -> str:
+    size = disk.sector_size
+    if size == SECTOR or (size == _BIGGER_SECTOR and scheme.label == GPT):
+        return ""
+    if scheme.label == GPT:
+        return f"{disk.name} has sectors of {size} octets; disks with slots have {SECTOR} or {_BIGGER_SECTOR}"
+    return f"{disk.name} has sectors of {size} octets; disks with an MBR have {SECTOR}{_way_out(scheme, GPT)}"
+
+
+def _wrong_firmware(disk: DiskFacts, scheme: SlotScheme, *, is_kept: bool) -> tuple[str, str]:
+    """Return why the disk would not start its node, and what is to be said though it would.
+
+    An MBR disk's slots start by UEFI while bootd answers, by themselves they do not: such a disk is
+    used where it is there, and none is made.
+    """
+    if disk.firmware is Firmware.BIOS and scheme.label == GPT:
+        return f"this node started by BIOS and its slots are in a GPT{_way_out(scheme, DOS)}", ""
+    if disk.firmware is not Firmware.UEFI or scheme.label != DOS:
+        return "", ""
+    why = "this node started by UEFI and its slots are in an MBR (dos)"
+    if is_kept:
+        return "", f"{why}: while bootd is away it starts nothing{_way_out(scheme, GPT)}"
+    return f"{why}{_way_out(scheme, GPT)}", ""
+
+
+def _way_out(scheme: SlotScheme, label: str) -> str:
+    return f"; bootd slots scheme set {scheme.group or '@all'} --table {label} changes that"
 
 
 # -- recognising --------------------------------------------------------------------------------
 
 
-def is_ours(text: str, slot: int) -> bool:
+def is_ours(text: str, slot: int, label: str = DOS) -> bool:
     """Tell whether a table has the shape of ours, whatever the sizes, and *slot* is one of its slots."""
     table, mistakes = parse_sfdisk(text, "table")
     rows = {split[1]: row for row in table.rows if (split := split_device(row.device))}
-    if mistakes or table.label != "dos" or not {1, 2, 3, 4}.issubset(rows):
+    if mistakes or table.label != label or not {1, 2, 3}.issubset(rows):
         return False
-    if rows[2].type != _SWAP or rows[4].type.lower() not in _EXTENDED:
+    slots = {number: row for number, row in rows.items() if number >= FIRST_SLOT}
+    if slot not in slots or rows[2].type.upper() != _TYPES[label].swap:
         return False
-    numbers = [number for number in rows if number >= FIRST_SLOT]
-    return slot in numbers and all(_is_within(rows[number], rows[4]) for number in numbers)
+    return _has_slots_of_mbr(rows, slots) if label == DOS else _has_slots_of_gpt(table, rows, slots)
+
+
+def _has_slots_of_mbr(rows: Mapping[int, Row], slots: Mapping[int, Row]) -> bool:
+    if 4 not in rows or rows[4].type.lower() not in _EXTENDED:
+        return False
+    return all(_is_within(row, rows[4]) for row in slots.values())
 
 
 def _is_within(row: Row, extended: Row) -> bool:
     return (
-        row.type == _LINUX
+        row.type == _TYPES[DOS].linux
         and extended.start < row.start
         and row.start + row.size <= extended.start + extended.size
     )
 
 
+def _has_slots_of_gpt(table: Table, rows: Mapping[int, Row], slots: Mapping[int, Row]) -> bool:
+    types = _TYPES[GPT]
+    if rows[1].type.upper() != types.start or 4 in rows:
+        return False
+    return all(row.type.upper() == types.linux for row in slots.values())
+
+
 # -- dividing -----------------------------------------------------------------------------------
 
 
-def plan(scheme: SlotScheme, sectors: int) -> list[Part]:
-    """Return the partitions of a disk of *sectors*; raises `DoesNotFit`."""
+def plan(scheme: SlotScheme, sectors: int, sector_size: int = SECTOR) -> list[Part]:
+    """Return the partitions of a disk of *sectors*, each of *sector_size*; raises `DoesNotFit`."""
     if scheme.first != FIRST_SLOT:
-        raise DoesNotFit(f"slots from {scheme.first} on are no partitions of an MBR disk; they begin at 5")
-    parts, at = [], MIB
-    for number, mib, kind in ((1, scheme.boot_mib, _LINUX), (2, scheme.swap_mib, _SWAP)):
-        parts.append(Part(number, at, mib * MIB, kind))
-        at += mib * MIB
-    parts.append(Part(3, at, scheme.spare_mib * MIB, _LINUX))
-    at += scheme.spare_mib * MIB
-    end = min(sectors // MIB * MIB, _LAST_SECTOR)
+        raise DoesNotFit(f"slots from {scheme.first} on: disks that bootd divides have them from 5 on")
+    mib, types, parts = (1 << 20) // sector_size, _TYPES[scheme.label], []
+    at = mib  # the first MiB holds the table, and GRUB behind an MBR
+    own = (
+        (scheme.boot_mib, types.start, "bootd-start"),
+        (scheme.swap_mib, types.swap, "bootd-swap"),
+        (scheme.spare_mib, types.linux, "spare"),
+    )
+    for number, (size, kind, name) in enumerate(own, 1):
+        parts.append(Part(number, at, size * mib, kind, name))
+        at += size * mib
+    if scheme.label == GPT:
+        end = (sectors - 1 - _GPT_ENTRIES // sector_size) // mib * mib
+        return parts + list(_slots(scheme, at, end, mib, gap=0))
+    end = min(sectors // mib * mib, _LAST_SECTOR)
     parts.append(Part(4, at, end - at, _EXTENDED[0]))
-    return parts + list(_slots(scheme, at, end))
+    return parts + list(_slots(scheme, at, end, mib, gap=GAP))
 
 
-def _slots(scheme: SlotScheme, start: int, end: int) -> Iterator[Part]:
+def _slots(scheme: SlotScheme, start: int, end: int, mib: int, *, gap: int) -> Iterator[Part]:
     count = len(scheme.numbers)
-    share = max(0, end - start) // count // MIB * MIB - GAP
-    size = scheme.slot_mib * MIB or share
-    if size > share or size < SMALLEST_SLOT:
-        least = start + count * (max(scheme.slot_mib * MIB, SMALLEST_SLOT) + GAP)
-        raise DoesNotFit(f"{count} slots need {least // MIB} MiB of it, it has {end // MIB}")
+    share = max(0, end - start) // count // mib * mib - gap
+    size = scheme.slot_mib * mib or share
+    if size > share or size < SMALLEST_SLOT_MIB * mib:
+        least = start + count * (max(scheme.slot_mib, SMALLEST_SLOT_MIB) * mib + gap)
+        raise DoesNotFit(f"{count} slots need {least // mib} MiB of it, it has {end // mib}")
     for place, number in enumerate(scheme.numbers):
-        yield Part(number, start + place * (size + GAP) + GAP, size, _LINUX)
+        at = start + place * (size + gap) + gap
+        yield Part(number, at, size, _TYPES[scheme.label].linux, f"slot{number}")
 
 
-def script(parts: list[Part]) -> str:
+def script(parts: list[Part], label: str = DOS) -> str:
     """Return *parts* as sfdisk reads them."""
-    rows = [f"start={part.start}, size={part.size}, type={part.type}" for part in parts]
-    rows[0] += ", bootable"
-    return "\n".join(["label: dos", "unit: sectors", *rows, ""])
+    rows = [f"p{part.number} : start={part.start}, size={part.size}, type={part.type}" for part in parts]
+    if _TYPES[label].has_names:
+        rows = [f'{row}, name="{part.name}"' for row, part in zip(rows, parts, strict=True)]
+    else:
+        rows[0] += ", bootable"
+    return "\n".join([f"label: {label}", "unit: sectors", *rows, ""])

@@ -12,6 +12,7 @@ from bootd.formats.fields import nearest
 from bootd.lifecycle import SLOT
 from bootd.lifecycle.placement import holds
 from bootd.model import Deployment, Host, ImageRef, Role, Schemes, Slot, SlotScheme, check_device, check_name
+from bootd.model.places import DOS, GPT
 from bootd.services import nodeset
 from bootd.services.deployments import OVER
 from bootd.store import Reads, SlotContent, Store, Transaction
@@ -268,9 +269,11 @@ def set_scheme(store: Store, actor: str, scheme: SlotScheme, *, dry_run: bool = 
     """Say which partitions of which disk are slots on the hosts of a group ("": of all others).
 
     Raises `BadValue`, `NotFound` for a group without hosts, `Refused` while slots that would not
-    be any more, or would be on another disk, hold images or are booked.
+    be any more, or would be on another disk or in another table, hold images or are booked.
     """
     check_device(scheme.disk)
+    if scheme.label not in (DOS, GPT):
+        raise BadValue("table", scheme.label, f"{DOS} (BIOS) or {GPT} (UEFI)")
     if not 1 <= scheme.first <= scheme.last <= LAST_PARTITION:
         raise BadValue(
             "slots",
@@ -335,11 +338,12 @@ def _word(content: SlotContent) -> str:
 
 
 def _lost(hosts: Sequence[Host], old: Schemes, new: Schemes) -> dict[str, set[int]]:
-    """Return the numbers that are no slots of a host any more, or would be on another disk; by host."""
+    """Return the numbers that are no slots of a host any more, or would be elsewhere; by host."""
     found = {}
     for host in hosts:
         before, after = old.of(host.groups), new.of(host.groups)
-        kept = set(after.numbers) if before.disk == after.disk else set()
+        stays = (before.disk, before.label) == (after.disk, after.label)
+        kept = set(after.numbers) if stays else set()
         if numbers := set(before.numbers) - kept:
             found[host.name] = numbers
     return found

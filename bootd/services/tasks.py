@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from bootd.boot.places import CORE_BOOT, core_file
+from bootd.boot.places import CORE_BOOT, EFI_MENU, core_file
 from bootd.model import (
     Deployment,
     DiskImage,
@@ -29,6 +29,7 @@ from bootd.services.disklayout import DiskFacts, Step
 from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Store
+from netboot.arch import Firmware
 
 T = TypeVar("T")
 WAYS = "ways"  # fact of a job: what each of its nodes is told to join its session
@@ -71,7 +72,7 @@ class Task:
         yield from (self.way or {}).items()
         yield "menu", " ".join(map(str, self.scheme.numbers))
         yield from (("boot-sector", f"/files/{CORE_BOOT}"), ("menu-core", f"/files/{core_file(1)}"))
-        yield "slot-core", f"/files/{core_file(self.slot)}"
+        yield from (("slot-core", f"/files/{core_file(self.slot)}"), ("menu-efi", f"/files/{EFI_MENU}"))
 
 
 def task_of(reads: Reads, node: str) -> Task | None:
@@ -157,7 +158,9 @@ def permit_text(reads: Reads, node: str, form: Mapping[str, str]) -> str:
     verdict = disklayout.judge(disk, task.scheme, task.slot, rule=task.rule, repartition=repartition)
     if verdict.refused:
         return _no(verdict.refused)
-    return f"permit yes\n{_LAYOUT} {verdict.step}\n" + (f"\n{verdict.script}" if verdict.script else "")
+    note = f"note {verdict.note}\n" if verdict.note else ""
+    script = f"\n{verdict.script}" if verdict.script else ""
+    return f"permit yes\n{_LAYOUT} {verdict.step}\n{note}{script}"
 
 
 def _no(reason: str) -> str:
@@ -180,7 +183,7 @@ def _not_planned(reads: Reads, task: Task) -> str:
 
 def disk_facts(form: Mapping[str, str]) -> DiskFacts:
     """Return the disk that *form* describes; raises `ValueError`."""
-    name = form.get("name", "")
+    name, firmware = form.get("name", ""), form.get("firmware", "")
     if not name.isascii() or not name.isalnum():
         raise ValueError("its name is no disk's")
     return DiskFacts(
@@ -192,6 +195,7 @@ def disk_facts(form: Mapping[str, str]) -> DiskFacts:
         wwn=form.get("wwn", "").strip()[:_FACT_LENGTH],
         table=form.get("table", "").strip(),
         is_blank=form.get("blank") == "yes",
+        firmware=Firmware(firmware) if firmware else None,
     )
 
 

@@ -65,7 +65,7 @@ def slot_of(row: Row) -> Slot:
     )
 
 
-_SCHEME_COLUMNS = ("disk", "first", "last", "boot_mib", "swap_mib", "spare_mib", "slot_mib")
+_SCHEME_COLUMNS = ("disk", "first", "last", "boot_mib", "swap_mib", "spare_mib", "slot_mib", "label")
 
 
 def _scheme_row(scheme: SlotScheme) -> dict[str, Any]:

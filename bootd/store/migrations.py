@@ -175,6 +175,12 @@ INSERT OR IGNORE INTO reservation_nodes
 """
 
 
+@steps()
+def kinds_of_partition_table(db: Database) -> None:
+    """Disks of machines that start by UEFI are divided with GPT."""
+    _run(db, "ALTER TABLE slot_schemes ADD COLUMN label TEXT NOT NULL DEFAULT 'dos'")
+
+
 def apply(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date; the caller holds the write lock, so nobody else does the same."""
     # Third-party sqlite-utils plugins have no business in a daemon.

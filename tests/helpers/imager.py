@@ -6,13 +6,13 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
-from bootd.boot.places import CORE_BOOT, core_file
+from bootd.boot.places import CORE_BOOT, EFI_MENU, core_file
 from bootd.cli.context import cache_dir
 from bootd.clock import utc_now
 from bootd.darkstore.source import open_folder
 from bootd.darkstore.tree import Tree
 from bootd.events import Event, NodeReported
-from bootd.imagebuild import BuiltImage, build, slotcore
+from bootd.imagebuild import BuiltImage, build, slotboot, slotcore
 from bootd.model import (
     DiskImage,
     ImageFile,
@@ -49,8 +49,16 @@ class Imaging:
     The job stands where its session runs; *stream* are the octets that the session sends.
     """
 
-    def __init__(self, folder: Path, source: Path, settings: Mapping[str, str] | None = None) -> None:
-        self.folder, self.events = folder, list[Event]()
+    def __init__(
+        self,
+        folder: Path,
+        source: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        scheme: SlotScheme = SCHEME,
+        imager: str = "imager",
+    ) -> None:
+        self.folder, self.events, self.scheme, self.imager = folder, list[Event](), scheme, imager
         self.store_url = f"sqlite:///{folder}/bootd.db"
         self.host = replace(a_host(NODE, MAC), ip="127.0.0.1", settings=dict(settings or {}))
         self.tree = Tree(folder / "dark")
@@ -69,19 +77,20 @@ class Imaging:
         said = [(each.state, each.detail) for each in self.events if isinstance(each, NodeReported)]
         return [word for word in said if not word[1].isdecimal()]
 
-    async def run(self, disk: Path, *, until: str = LEAVES) -> str:
+    async def run(self, disk: Path, *, until: str = LEAVES, uefi: bool = False) -> str:
         """Start the machine; return what its console said."""
         async with running(self._site()) as site:
             script = f"http://{SERVER}:{site.port}/boot/{MAC}.ipxe"
             ends = (LEAVES, _GAVE_UP, until)
-            return await boot(self.folder, script, MAC, until=ends, patience_s=PATIENCE_S, disk=disk)
+            machine = {"disk": disk, "uefi": uefi}
+            return await boot(self.folder, script, MAC, until=ends, patience_s=PATIENCE_S, **machine)
 
     def _furnish(self, store: Store, source: Path) -> DiskImage:
         now = utc_now()
         with store.transaction("anna", "furnish") as change:
             change.put_hosts([self.host])
             change.keep(Project("mesh", "anna", now))
-            change.keep(replace(SCHEME))
+            change.keep(self.scheme)
         image = images.add(store, "anna", self.tree, "mesh/debian", source, clock=utc_now)
         job = Job(
             *(1, JobKind.WRITE_SLOT, 1, 1, (NODE,), now, "calendar", now, "running", "watch"),
@@ -103,12 +112,13 @@ class Imaging:
 
     def _site(self) -> Site:
         files = self._files()
-        image = MemoryImage("imager", files[0], (files[1],), built().cmdline, NOON)
+        image = MemoryImage("imager", files[0], (files[1],), built(self.imager).cmdline, NOON)
         site = Site(a_snapshot(self.host, image=image))
-        for file, path in zip(files, (built().kernel, *built().initrds), strict=True):
+        for file, path in zip(files, self._paths(), strict=True):
             site.serve_file(file.path, path)
         site.serve_file("stream.tar", self.stream)
         site.serve_file(CORE_BOOT, slotcore.boot_sector(self.folder / "core-boot"))
+        site.serve_file(EFI_MENU, slotboot.build_menu(self.folder / "menu.efi"))
         for partition in (slotcore.MENU, SLOT):
             site.serve_file(core_file(partition), slotcore.build(self.folder / f"core{partition}", partition))
         desk = tasks.TaskDesk(self.open_store)
@@ -116,8 +126,10 @@ class Imaging:
         return site
 
     def _files(self) -> list[ImageFile]:
-        paths = (built().kernel, *built().initrds)
-        return [ImageFile(path.name, f"imager/{path.name}", "0" * 64, path.stat().st_size) for path in paths]
+        return [ImageFile(p.name, f"imager/{p.name}", "0" * 64, p.stat().st_size) for p in self._paths()]
+
+    def _paths(self) -> list[Path]:
+        return [built(self.imager).kernel, *built(self.imager).initrds]
 
     def _heard(self, event: Event) -> None:
         self.events.append(event)

@@ -205,6 +205,16 @@ def test_slot_programs_are_the_same_every_time(tmp_path: Path, firmware: Firmwar
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
+def test_program_for_an_esp_is_the_same_every_time_and_finds_slots_beside_itself(tmp_path: Path) -> None:
+    one, two = (slotboot.build_menu(tmp_path / name).read_bytes() for name in ("a", "b"))
+    assert one == two
+    assert one.startswith(b"MZ")
+    text = slotboot.menu_config()
+    assert text.count("if ") == text.count("fi\n")
+    assert text.index("set root=$disk,gpt$1") < text.index("does not start")
+    assert text.rstrip().endswith("configfile ($esp)/EFI/bootd/grub.cfg")
+
+
 @pytest.mark.parametrize("make", [slotboot.pc_config, slotboot.efi_config])
 def test_slot_program_tries_the_slot_before_the_disks_own_default(make: Callable[[str, int], str]) -> None:
     text = make("hd1", 12)

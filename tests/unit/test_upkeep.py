@@ -273,7 +273,7 @@ async def test_slot_programs_are_made_once_and_found_at_once(tmp_path: Path) -> 
 async def test_grub_for_disks_is_made_once_for_the_menu_and_each_slot(tmp_path: Path) -> None:
     site, snapshot = Site(tmp_path), with_places(a_slot_place())
     assert await site.upkeep.make_cores(snapshot) == ""
-    names = ("loaders/core1-pc.img", "loaders/core7-pc.img", "loaders/core-boot.img")
+    names = ("loaders/core1-pc.img", "loaders/core7-pc.img", "loaders/core-boot.img", "loaders/menu-x64.efi")
     assert all(isinstance(site.index.lookup(name), Served) for name in names)
     kept = [(site.data / "files" / name).stat().st_mtime_ns for name in names]
     assert await site.upkeep.make_cores(snapshot) == ""

@@ -85,19 +85,48 @@ def test_schemes_are_set_listed_and_removed(bootd: Bootd) -> None:
     assert said == "the slots are /dev/nvme0n1p5 to /dev/nvme0n1p9 on lab\n"
     bootd.good("slots", "scheme", "set", "@all", "--first", "6", "--dry-run")
     listed = [line.split() for line in bootd.good("slots", "scheme", "list").out.splitlines()]
-    assert [line[:3] for line in listed[1:]] == [["@all", "/dev/sda", "5-25"], ["lab", "/dev/nvme0n1", "5-9"]]
+    assert [line[:4] for line in listed[1:]] == [
+        ["@all", "/dev/sda", "dos", "5-25"],
+        ["lab", "/dev/nvme0n1", "dos", "5-9"],
+    ]
     bootd.good("slots", "scheme", "set", "@lab", "--first", "6")
     plain = bootd.good("slots", "scheme", "list", "--json").json
     sizes = {"boot_mib": 1024, "swap_mib": 4096, "spare_mib": 4096, "slot_mib": 0}
-    assert plain[1] == {"group": "lab", "disk": "/dev/nvme0n1", "first": 6, "last": 9, **sizes}
+    assert plain[1] == {
+        "group": "lab",
+        "disk": "/dev/nvme0n1",
+        "label": "dos",
+        "first": 6,
+        "last": 9,
+        **sizes,
+    }
 
 
 def test_sizes_of_a_scheme_are_set_one_by_one(bootd: Bootd) -> None:
     bootd.good("slots", "scheme", "set", "lab", "--swap-mib", "512")
     bootd.good("slots", "scheme", "set", "lab", "--slot-mib", "2000")
     listed = bootd.good("slots", "scheme", "list").out.splitlines()[-1].split()
-    assert listed == ["lab", "/dev/sda", "5-25", "1024", "MiB", "512", "MiB", "4096", "MiB", "2000", "MiB"]
+    assert listed == [
+        "lab",
+        "/dev/sda",
+        "dos",
+        "5-25",
+        "1024",
+        "MiB",
+        "512",
+        "MiB",
+        "4096",
+        "MiB",
+        "2000",
+        "MiB",
+    ]
     assert bootd("slots", "scheme", "set", "lab", "--boot-mib", "8").err.endswith("MiB, 64 or more\n")
+
+
+def test_table_of_a_scheme_is_gpt_for_machines_that_start_by_uefi(bootd: Bootd) -> None:
+    bootd.good("slots", "scheme", "set", "lab", "--table", "gpt")
+    assert bootd.good("slots", "scheme", "list", "--json").json[1]["label"] == "gpt"
+    assert bootd("slots", "scheme", "set", "lab", "--table", "mbr").status == 2
 
 
 def test_scheme_is_removed(bootd: Bootd) -> None:

@@ -238,7 +238,7 @@ def lab(store: Store) -> Store:
 
 
 def test_scheme_is_kept_and_forgotten(lab: Store) -> None:
-    scheme = SlotScheme("lab", "/dev/nvme0n1", 2, 9)
+    scheme = SlotScheme("lab", "/dev/nvme0n1", 2, 9, label="gpt")
     slots.set_scheme(lab, "anna", scheme, dry_run=True)
     assert lab.every(SlotScheme) == []
     slots.set_scheme(lab, "anna", scheme)
@@ -258,6 +258,7 @@ def test_scheme_is_kept_and_forgotten(lab: Store) -> None:
         pytest.param(SlotScheme("lab", first=0), BadValue, id="no-partition"),
         pytest.param(SlotScheme("lab", last=256), BadValue, id="too-many"),
         pytest.param(SlotScheme("lab", swap_mib=0), BadValue, id="no-swap"),
+        pytest.param(SlotScheme("lab", label="bsd"), BadValue, id="no-such-table"),
     ],
 )
 def test_scheme_that_cannot_be_is_refused(lab: Store, scheme: SlotScheme, error: type[Exception]) -> None:
@@ -271,11 +272,12 @@ def test_scheme_that_cannot_be_is_refused(lab: Store, scheme: SlotScheme, error:
         (holding("node4", 20), SlotScheme("lab", last=19), "slot 20 of node4 holds mesh/old@1"),
         (Slot("node4", 20, pinned=True), SlotScheme("lab", last=19), "slot 20 of node4 is pinned"),
         (holding("node4", 20), SlotScheme("lab", "/dev/sdb"), "slot 20 of node4 holds mesh/old@1"),
+        (holding("node4", 20), SlotScheme("lab", label="gpt"), "slot 20 of node4 holds mesh/old@1"),
         (holding("node4", 20), SlotScheme("lab", last=20), ""),
         (Slot("node4", 20), SlotScheme("lab", last=19), ""),
         (holding("node2", 20), SlotScheme("lab", last=19), ""),
     ],
-    ids=["image", "pinned", "other-disk", "still-a-slot", "empty", "other-group"],
+    ids=["image", "pinned", "other-disk", "other-table", "still-a-slot", "empty", "other-group"],
 )
 def test_scheme_that_would_lose_an_image_is_refused(
     lab: Store, held: Slot, scheme: SlotScheme, told: str

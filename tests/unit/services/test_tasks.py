@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from bootd.model import DiskImage, Job, JobKind, JobPart, Outcome, Project, Slot
+from bootd.model import DiskImage, Job, JobKind, JobPart, Outcome, Project, Slot, SlotScheme
 from bootd.services import tasks
 from bootd.services.jobs import CANCEL
 from bootd.store import Store
 from tests.helpers.deeds import a_deployment, a_reservation
+from tests.helpers.divided import divided
 from tests.helpers.site import NOON, HandClock, a_host, file_store, memory_store
 
 IDENTITY = "sha256:" + "ab" * 32
@@ -149,7 +150,7 @@ def test_image_that_cannot_go_into_a_slot_is_refused_in_words(store: Store) -> N
 def test_planned_slot_of_an_empty_disk_may_be_written_after_dividing(store: Store) -> None:
     text = tasks.permit_text(store, "node1", DISK)
     assert answer(text) == {"permit": "yes", "layout": "divide"}
-    assert text.partition("\n\n")[2].startswith("label: dos\nunit: sectors\nstart=2048, ")
+    assert text.partition("\n\n")[2].startswith("label: dos\nunit: sectors\np1 : start=2048, ")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +182,8 @@ def test_permission_goes_with_what_is_planned_at_that_moment(store: Store, recor
         ({"sectors": "many"}, "makes no sense"),
         ({"name": "../sda"}, "makes no sense"),
         ({"blank": ""}, "not ours"),
+        ({"firmware": "uefi"}, "this node started by UEFI"),
+        ({"firmware": "coreboot"}, "makes no sense"),
     ],
 )
 def test_disk_that_is_not_as_it_should_be_is_not_written(
@@ -189,6 +192,17 @@ def test_disk_that_is_not_as_it_should_be_is_not_written(
     told = answer(tasks.permit_text(store, "node1", DISK | change))
     assert told["permit"] == "no"
     assert words in told["reason"]
+
+
+def test_disk_that_starts_its_node_only_while_we_answer_is_permitted_with_a_note(
+    store: Store, tmp_path: Path
+) -> None:
+    table = divided(tmp_path / "disk", SlotScheme(), 40_000)
+    told = answer(
+        tasks.permit_text(store, "node1", DISK | {"blank": "no", "firmware": "uefi", "table": table})
+    )
+    assert (told["permit"], told["layout"]) == ("yes", "keep")
+    assert told["note"].startswith("this node started by UEFI")
 
 
 def test_host_that_is_set_so_is_divided_anew(store: Store) -> None:
