@@ -15,6 +15,7 @@ from bootd.store import Reads, Store, Transaction
 
 OPEN = ("waiting", "running")  # the states of jobs that are not over
 OVER = ("done", "partly", "failed", "cancelled")
+TO_PLACE = "placing"  # step of a node in a START job: its image is not in its place yet
 
 # Facts that others than the handlers read or write
 CANCEL = "cancelled_by"  # who wants the job taken back
@@ -110,6 +111,13 @@ def take_back(change: Transaction, job: Job, *, by: str, now: datetime) -> Job:
         taken = replace(job, facts={**job.facts, CANCEL: by, "tries": 0}, due_at=now)
     change.keep(taken)
     return taken
+
+
+def hasten(change: Transaction, kind: JobKind, reservation: int, *, now: datetime) -> None:
+    """Have open jobs look at once whether what they wait for has come."""
+    for job in change.jobs(states=OPEN, kind=kind, reservation=reservation):
+        if job.due_at > now:
+            change.keep(replace(job, due_at=now))
 
 
 def retry(store: Store, actor: str, number: int, *, clock: Clock) -> Job:

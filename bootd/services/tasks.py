@@ -26,7 +26,7 @@ from bootd.model.places import Slot
 from bootd.services import disklayout, slots
 from bootd.services.booking import LIVE
 from bootd.services.disklayout import DiskFacts, Step
-from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION
+from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION, TO_PLACE
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Store
 from netboot.arch import Firmware
@@ -114,13 +114,22 @@ def task_text(reads: Reads, node: str) -> str:
     """Return what *node* is to do: ``task write`` and all it must know, ``wait``, ``none``, ``refused``."""
     task = task_of(reads, node)
     if task is None:
-        return "task none\n"
+        return "task wait\n" if _is_to_start(reads, node) else "task none\n"
     if task.way is None:
         return "task wait\n"
     try:
         return "".join(f"{key} {value}\n" for key, value in (("task", "write"), *task.lines()))
     except NotForSlot as error:
         return f"task refused\nreason {error}\n"
+
+
+def _is_to_start(reads: Reads, node: str) -> bool:
+    """Tell whether a reservation is about to start the node: it stays, and leaves into its slot in time."""
+    for part in reads.open_parts_of(node):
+        job = reads.find(Job, part.job)
+        if job is not None and job.kind is JobKind.START and CANCEL not in job.facts:
+            return part.outcome is Outcome.OPEN and part.step == TO_PLACE
+    return False
 
 
 # -- the last question before anything is written ----------------------------------------------

@@ -11,15 +11,15 @@ from datetime import datetime
 from bootd.drivers.errors import DriverError
 from bootd.errors import BootdError, NotFound, Refused
 from bootd.lifecycle import RESERVATION
-from bootd.model import Deployment, JobPart, Outcome, Reservation
+from bootd.model import Deployment, JobKind, JobPart, Outcome, Reservation
 from bootd.services import lunlooks, luns, nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import OVER, flipped, moved
+from bootd.services.jobs import TO_PLACE
 from bootd.store import Reads, Transaction
 from bootd.workers import switching
 from bootd.workers.work import GivenUp, Work
 
-PLACING = "placing"  # step of a node whose image is not in its place yet
 IN_PLACE = ("lun-ready", "hd-ready")
 _LATE_S = 10.0  # between two looks for an image that is late
 _SOON_S = 2.0  # between two looks for an earlier reservation to end
@@ -62,7 +62,7 @@ class Start:
                 work.note_parts(replace(work.part(node), outcome=Outcome.OK, note="was booked without image"))
             elif work.part(node).outcome is not Outcome.OK:
                 work.note_parts(_placing(work.part(node), work.now))
-        for deployment in found:
+        for deployment in _own(work, found):
             _flip(work, change, deployment)
 
     def _watch(self, work: Work) -> None:
@@ -70,20 +70,20 @@ class Start:
         if reservation.state not in LIVE:
             _no_use(work, reservation)
             return
-        found = work.store.deployments_of(reservation.id)
+        found = _own(work, work.store.deployments_of(reservation.id))
         if any(_is_to_flip(deployment) for deployment in found):
             with work.commit() as change:
-                for deployment in change.deployments_of(reservation.id):
+                for deployment in _own(work, change.deployments_of(reservation.id)):
                     _flip(work, change, deployment)
             return
         for deployment in found:
             _follow(work, deployment)
-        up = _running(work.store, found)
+        up = _running(work.store, found).intersection(work.job.nodes)
         for node in up:
             work.note_parts(replace(work.part(node), outcome=Outcome.OK, note=""))
         if switching.step(work, work.job.nodes, up=up):
             return
-        late = [node for node in work.nodes(Outcome.OPEN) if work.part(node).step == PLACING]
+        late = [node for node in work.nodes(Outcome.OPEN) if work.part(node).step == TO_PLACE]
         if late:
             with work.commit(
                 wait_s=_LATE_S, note=f"the image of {nodeset.fold(late)} is not in its place yet"
@@ -135,8 +135,16 @@ def _earlier(reads: Reads, reservation: Reservation) -> str:
     return ""
 
 
+def _own(work: Work, found: list[Deployment]) -> list[Deployment]:
+    """Return the deployments that this job brings up: what was deployed later has a job of its own."""
+    if work.job.deployment is not None:
+        return [deployment for deployment in found if deployment.id == work.job.deployment]
+    left = set(work.nodes(Outcome.OPEN))
+    return [each for each in found if each.state in OVER or left.intersection(each.nodes)]
+
+
 def _placing(part: JobPart, now: datetime) -> JobPart:
-    return replace(part, step=PLACING, outcome=Outcome.OPEN, since=now, tries=0, note="")
+    return replace(part, step=TO_PLACE, outcome=Outcome.OPEN, since=now, tries=0, note="")
 
 
 def _is_to_flip(deployment: Deployment) -> bool:
@@ -166,13 +174,31 @@ def _flip(work: Work, change: Transaction, deployment: Deployment) -> None:
             work.note_parts(
                 replace(part, outcome=Outcome.FAILED, note=note or "its image is not in its place")
             )
-        elif part.outcome is not Outcome.OK and part.step == PLACING:
-            work.note_parts(switching.begin(part, work.now))
+        elif part.outcome is not Outcome.OK and part.step == TO_PLACE:
+            work.note_parts(_to_start(change, deployment, part, work.now))
+
+
+def _to_start(reads: Reads, deployment: Deployment, part: JobPart, now: datetime) -> JobPart:
+    """Return *part* as it is to be switched; who waits in the imager for it needs no switch to be told."""
+    begun = switching.begin(part, now)
+    return replace(begun, step=switching.RESET) if _is_waiting(reads, deployment, part) else begun
+
+
+def _is_waiting(reads: Reads, deployment: Deployment, part: JobPart) -> bool:
+    """Tell whether the node has told of its slot since this job was there: then it was told to wait."""
+    if deployment.slot is None or part.since is None:
+        return False
+    kind, reservation = JobKind.WRITE_SLOT, deployment.reservation
+    for job in reads.jobs(kind=kind, reservation=reservation, deployment=deployment.id, limit=1):
+        for told in reads.job_parts(job.id):
+            if told.node == part.node and told.outcome is Outcome.OK and told.word_at is not None:
+                return told.word_at >= part.since
+    return False
 
 
 def _follow(work: Work, deployment: Deployment) -> None:
     """Let nodes without their image have failed, and take up those that got it by a second try."""
-    waiting = [node for node in deployment.nodes if work.part(node).step == PLACING]
+    waiting = [node for node in deployment.nodes if work.part(node).step == TO_PLACE]
     if not waiting:
         return
     standing = {node.node: node.state for node in work.store.deployed_nodes(deployment.id)}
@@ -183,7 +209,7 @@ def _follow(work: Work, deployment: Deployment) -> None:
         elif deployment.flipped_at is None:
             work.note_parts(part if part.outcome is Outcome.OPEN else _placing(part, work.now))
         elif standing.get(node) == "ready":
-            work.note_parts(switching.begin(part, work.now))
+            work.note_parts(_to_start(work.store, deployment, part, work.now))
 
 
 def _doubts(work: Work, found: list[Deployment]) -> list[str]:

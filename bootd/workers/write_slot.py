@@ -15,7 +15,7 @@ from bootd.model import DeployedNode, Deployment, JobKind, Outcome, Reservation
 from bootd.services import nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
-from bootd.services.jobs import OPEN
+from bootd.services.jobs import OPEN, hasten
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Transaction
 from bootd.workers import rounds, switching
@@ -149,6 +149,7 @@ def _close(work: Work, why: str = "", *, taken_back: bool = False) -> None:
         if deployment is not None:
             _leave_out(work, change, deployment, for_all)
             _settle(work, change, deployment, why or _summary(work, for_all), taken_back=taken_back)
+            hasten(change, JobKind.START, deployment.reservation, now=work.now)
 
 
 def _leave_out(work: Work, change: Transaction, deployment: Deployment, nodes: Sequence[str]) -> None:

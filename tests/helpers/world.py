@@ -25,7 +25,7 @@ from bootd.drivers.transport import ReceiverStep, TransportError
 from bootd.drivers.transport.fake import FakeTransport
 from bootd.events import Event
 from bootd.model import Deployment, DiskImage, Host, Job, JobKind, LunPair, Project, Reservation, Role
-from bootd.services import images, luns, reports, reservations
+from bootd.services import images, luns, reports, reservations, tasks
 from bootd.services.booking import Draft
 from bootd.services.reports import Given, Word
 from bootd.services.reservations import Wish
@@ -189,7 +189,9 @@ class World:
         heapq.heappush(self._heap, (at, next(self._numbers), if_alive))
 
     def _started(self, start: Start) -> None:
-        machine = self.machines[start.node]
+        self._start(self.machines[start.node])
+
+    def _start(self, machine: Machine) -> None:
         self._log_out(machine)
         machine.life += 1
         machine.runs = "nothing"
@@ -298,8 +300,16 @@ class World:
         machine.disk[deployment.slot] = self._identity(str(deployment.image)) if is_right else "rubbish"
         if is_right:
             self.say(machine, "verified", machine.disk[deployment.slot])
+            self._stay(machine)
         else:
             self.say(machine, "failed", "the digest does not match")
+
+    def _stay(self, machine: Machine) -> None:
+        """Ask what there is to do, and start anew when that is nothing."""
+        if tasks.task_text(self.store, machine.host.name) == "task none\n":
+            self._start(machine)
+        else:
+            self._later(2.0, machine, lambda: self._stay(machine))
 
     def _identity(self, ref: str) -> str:
         return images.find(self.store, ref).identity
