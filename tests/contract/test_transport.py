@@ -361,19 +361,20 @@ class HttpBench(RealBench):
         super().__init__()
         self._port, self._dying = port, set[str]()
         self._got: dict[tuple[str, str], bytearray] = {}
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[tuple[str, str], threading.Thread] = {}
         self.transport = Attended(HttpTransport(Tools(folder), network), self.come)
 
     def let_die(self, node: str) -> None:
         self._dying.add(node)
 
     def received(self, session: str, node: str) -> bytes:
+        self._threads[session, node].join()  # done is what its machine has; it reads that yet
         return bytes(self._got[session, node])
 
     def close(self) -> None:
         for session in self.transport.sessions():
             self.transport.stop(session)
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join()
 
     def come(self, session: str, node: str, way: Way) -> None:
@@ -381,8 +382,9 @@ class HttpBench(RealBench):
             return
         assert way.transport == "http"
         got = self._got[session, node] = bytearray()
-        self._threads.append(threading.Thread(target=self._fetch, args=(way.path, got, node)))
-        self._threads[-1].start()
+        thread = threading.Thread(target=self._fetch, args=(way.path, got, node))
+        self._threads[session, node] = thread
+        thread.start()
 
     def _fetch(self, path: str, got: bytearray, node: str) -> None:
         line = http.client.HTTPConnection("127.0.0.1", self._port)
