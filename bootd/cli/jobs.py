@@ -19,6 +19,7 @@ from bootd.model import Job, JobPart, Outcome
 from bootd.services import jobs as service
 from bootd.services import nodeset
 from bootd.services.notify import poke
+from bootd.store import Reads
 from bootd.units import size_text
 
 _LOOK_EVERY_S = 0.5
@@ -168,28 +169,36 @@ def _part_cells(part: JobPart) -> tuple[str, ...]:
 @pass_site
 def follow(site: Site, number: int, as_json: bool) -> None:
     """Show how far a job is until it ends: 0 if it is done, else 1."""
-
-    def wait() -> None:
-        time.sleep(_LOOK_EVERY_S)
-
     with site.read_store() as store:
-        job = service.find(store, number)
-        if job.state in service.OPEN and ask(site.data_dir, "/api/v1/status") is None:
-            click.echo("no bootd serve is heard here: without one nothing is done", err=True)
-        page: Page
-        if is_terminal() and not as_json:
-            page = LivePage()
-        else:
-            page = lines(click.echo, server_zone(), as_json=as_json)
-        with page:
-            job = follow_job(store, number, page, wait)
-        sets = service.outcomes(store, job)
+        if service.find(store, number).state in service.OPEN:
+            hear_daemon(site)
+        job = watch(store, number, as_json=as_json)
+    if job.state != "done":
+        raise click.exceptions.Exit(1)
+
+
+def pause() -> None:
+    time.sleep(_LOOK_EVERY_S)
+
+
+def hear_daemon(site: Site) -> None:
+    """Say so where no daemon is heard: then nothing is done."""
+    if ask(site.data_dir, "/api/v1/status") is None:
+        click.echo("no bootd serve is heard here: without one nothing is done", err=True)
+
+
+def watch(store: Reads, number: int, *, as_json: bool) -> Job:
+    """Show how far a job is until it ends, and what became of it; return it as it ended."""
+    live = is_terminal() and not as_json
+    page: Page = LivePage() if live else lines(click.echo, server_zone(), as_json=as_json)
+    with page:
+        job = follow_job(store, number, page, pause)
     if not as_json:
+        sets = service.outcomes(store, job)
         ends = [f"{outcome}: {sets[outcome]}" for outcome in Outcome if outcome and sets[outcome]]
         note = f" ({job.note})" if job.note else ""
         click.echo("  ".join([f"job {job.id} {job.state}{note}", *ends]))
-    if job.state != "done":
-        raise click.exceptions.Exit(1)
+    return job
 
 
 @jobs.command()

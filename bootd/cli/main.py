@@ -27,6 +27,7 @@ COMMANDS = {
     "luns": ("bootd.cli.luns:luns", "LUN pairs of root nodes: which side is active, and what is staged"),
     "slots": ("bootd.cli.slots:slots", "Slots of mesh nodes: what their disks hold; pin, wipe, schemes"),
     "reservations": ("bootd.cli.reservations:reservations", "Reservations: who has which machines, when"),
+    "deploy": ("bootd.cli.deploy:deploy", "Put an image on machines now, and see them boot it"),
     "jobs": ("bootd.cli.jobs:jobs", "Jobs: what is being done to machines and images, and what became of it"),
     "config": ("bootd.cli.config:config", "Check and show the configuration"),
     "lab": ("bootd.cli.lab:lab", "The virtual lab: QEMU machines in namespaces of their own"),

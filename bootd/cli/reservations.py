@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BY = re.compile(r"([+-])([1-9][0-9]{0,4})([mhd])\Z")
-_TIMES = (
+TIMES = (
     "TIME: '2026-01-05 09:00' (this machine's zone), '2026-01-05 09:00+01:00', "
     "'2026-01-05 09:00 Europe/Berlin', now, or +2h (for an end: from the start). "
 )
@@ -54,12 +54,12 @@ def _dry_run(command: F) -> F:
 _number = click.argument("number", type=int, shell_complete=suggest.reservation)
 
 
-@click.group(epilog=_TIMES + suggest.NODESET_HELP)
+@click.group(epilog=TIMES + suggest.NODESET_HELP)
 def reservations() -> None:
     """Reservations: who has which machines, when, and with which image."""
 
 
-@reservations.command(epilog=_TIMES + suggest.NODESET_HELP)
+@reservations.command(epilog=TIMES + suggest.NODESET_HELP)
 @click.argument("project", shell_complete=suggest.project)
 @click.option("--nodes", required=True, metavar="NODESET", shell_complete=suggest.node_set, help="Machines.")
 @click.option("--start", required=True, metavar="TIME", help="When it begins.")
@@ -220,7 +220,7 @@ def show(site: Site, number: int, as_json: bool) -> None:
             click.echo(f"  {show_instant(entry.at, zone)}  {text}")
 
 
-@reservations.command(epilog=_TIMES)
+@reservations.command(epilog=TIMES)
 @_number
 @click.option("--start", metavar="TIME", help="When it begins.")
 @click.option("--end", metavar="TIME", help="When it ends (default: it stays as long as it is).")
@@ -259,7 +259,7 @@ def move(
     _told(site, [moved], "moved", "move", dry_run, as_json)
 
 
-@reservations.command(epilog=_TIMES)
+@reservations.command(epilog=TIMES)
 @_number
 @click.option("--end", metavar="TIME", help="The new end; +4h counts from the start.")
 @click.option("--by", metavar="TIME", help="So much longer or shorter: +2h, -30m.")
@@ -319,7 +319,7 @@ def _told(site: Site, changes: "Sequence[Moved]", done: str, verb: str, dry_run:
         tell_plan(each.plan)
 
 
-@reservations.command("next-free", epilog=_TIMES + suggest.NODESET_HELP)
+@reservations.command("next-free", epilog=TIMES + suggest.NODESET_HELP)
 @click.argument("nodes", metavar="NODESET", shell_complete=suggest.node_set)
 @click.option("--hours", type=float, required=True, help="For how long.")
 @click.option("--after", default="now", metavar="TIME", help="Not before (default: now).")

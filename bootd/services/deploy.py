@@ -29,7 +29,7 @@ from bootd.services import deployments, jobs, nodeset, slots
 from bootd.services.booking import LIVE, Desk, Draft, Resolved, whole_seconds
 from bootd.services.deployments import Plan, Planner
 from bootd.services.reservations import Made, changing, keep_all
-from bootd.store import Store, Transaction
+from bootd.store import Reads, Store, Transaction
 
 SPAN = timedelta(hours=4)  # of a reservation whose end nobody named
 
@@ -261,3 +261,12 @@ class _Attempt:
     def _refuse(self, reasons: Sequence[str]) -> None:
         if told := list(dict.fromkeys(reasons)):
             raise CannotBook(f"cannot deploy {self._order.image}", told)
+
+
+def at_stake(reads: Reads, nodes: str) -> list[str]:
+    """Return what bootd knows to be in the slots of *nodes*, line by line."""
+    rows = [row for row in slots.contents(reads, nodes) if row.image is not None]
+    return [
+        f"slot {', '.join(map(str, row.numbers))} of {nodeset.fold(row.nodes)}: {row.image} ({row.state})"
+        for row in rows
+    ]
