@@ -38,7 +38,7 @@ def ended(store: Store, number: int, *, without: str = "") -> None:
 
 @pytest.fixture
 def calendar(site: Bootd, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Do in the command's pauses what the daemon would do, one after the other; what is returned names a victim."""
+    """Do in the command's pauses what the daemon would do, one after the other; the answer takes a victim."""
     victim: list[str] = []
 
     def begin(store: Store) -> None:
