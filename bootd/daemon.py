@@ -42,9 +42,10 @@ from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.tftp import TftpListener
 from bootd.model import Override
-from bootd.outfit import Outfit, chap_of, luns_room, make_way
+from bootd.outfit import Outfit, chap_of, dark_tree, luns_room, make_way
 from bootd.ports import Sockets, bind
 from bootd.services.calendarfeed import CalendarFeeds
+from bootd.services.capturing import CaptureDesk
 from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed
 from bootd.services.filescan import FileIndex
@@ -281,6 +282,8 @@ class Daemon:
         stack.push_async_callback(calendars.aclose)
         tasks = TaskDesk(self._open_store)
         stack.push_async_callback(tasks.aclose)
+        captures = CaptureDesk(self._open_store, dark_tree(self._config))
+        stack.push_async_callback(captures.aclose)
         parts = Parts(
             desk=self._desk,
             lookup=self._files.lookup,
@@ -296,6 +299,7 @@ class Daemon:
             calendar=calendars.get,
             offered=self._offers.find,
             tasks=tasks,
+            captures=captures,
         )
         runner = await serve(make_app(parts), sockets.http, self._emit)
         stack.push_async_callback(runner.cleanup)

@@ -355,6 +355,29 @@ class WriteRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCaptured(Event):
+    """A node has sent all of a slot, and what it is; the job makes an image of it."""
+
+    name: ClassVar[str] = "node.slot_captured"
+    job: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PieceRefused(Reasoned):
+    """A node sent a piece of its slot, and it was not taken.
+
+    ``bad-digest``: octets were changed on the way; the node sends it again. ``not-wanted``: its job was
+    ended meanwhile. ``no-room``: the dark store is full, make room there.
+    """
+
+    name: ClassVar[str] = "node.piece_refused"
+    level: ClassVar[str] = "warning"
+    client: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideUsed(Event):
     """A one-shot boot order was carried out; from now on the machine boots as decided before."""
 

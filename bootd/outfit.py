@@ -88,6 +88,11 @@ def ontap_site(config: Config) -> OntapSite:
     )
 
 
+def dark_tree(config: Config) -> Tree:
+    """Return the dark store."""
+    return Tree(config.dark_store, must_be_mount=config["images.dark_store_mount"])
+
+
 class Outfit:
     """Each driver is made once, when it is first needed, and shared by all threads.
 
@@ -124,7 +129,7 @@ class Outfit:
             powers=self._powers,
             luns=self.luns,
             transport=self.transport,
-            tree=Tree(config.dark_store, must_be_mount=config["images.dark_store_mount"]),
+            tree=dark_tree(config),
             scratch=config.data_dir / "unpacked",
             emit=self._emit,
             committed=self._committed,

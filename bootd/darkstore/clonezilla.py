@@ -25,7 +25,7 @@ from bootd.errors import Mistake
 
 _MARKS = ("disk", "parts", "clonezilla-img", "dev-fs.list", "Info-img-id.txt")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_/-]{0,59}\Z")
-_SAVED = re.compile(r"saved by Clonezilla at ([0-9][0-9: -]{9,24}[A-Za-z]{0,6})")
+_SAVED = re.compile(r"saved by (?:Clonezilla|bootd) at ([0-9][0-9: -]{9,24}[A-Za-z]{0,6})")
 _SPACE = re.compile(r"^Space in use:.* = ([0-9]{1,15}) Blocks", re.MULTILINE)
 _BLOCK = re.compile(r"^Block size: *([0-9]{1,9}) ", re.MULTILINE)
 _PARTED_LABEL = re.compile(r"^Partition Table: (\w{1,16})", re.MULTILINE)

@@ -38,9 +38,9 @@ def read_through(
 @contextmanager
 def incoming(root: Path) -> Iterator["Incoming"]:
     """Give a place to copy to; what is not `placed` at the end of the block is gone."""
-    with _said("write to", root):
+    with said("write to", root):
         (root / _FOLDER).mkdir(mode=0o750, exist_ok=True)
-        _inherit([root / _FOLDER], root)
+        owned_alike([root / _FOLDER], root)
         turn = lock_folder(root / _FOLDER)  # nobody may take the folder for a leftover before it is locked
         try:
             clear_leftovers(root / _FOLDER)
@@ -63,10 +63,22 @@ class Incoming:
         self._placed: Path | None = None
 
     def copy(
-        self, source: Path, name: str, algorithms: Sequence[str], step: Callable[[int], None]
+        self,
+        source: Path,
+        name: str,
+        algorithms: Sequence[str],
+        step: Callable[[int], None],
+        *,
+        linked: bool = False,
     ) -> tuple[ImagePart, dict[str, str]]:
-        """Copy a file to *name*; return its record and its digests. *step* is told how much was copied."""
-        with _said("copy", source), (self._folder / name).open("xb") as writing:
+        """Copy a file to *name*; return its record and its digests. *step* is told how much was copied.
+
+        With *linked* it is only read, and gets a second name, where the file system has such.
+        """
+        if linked and self._link(source, name):
+            size, digests = read_through(source, ["sha256", *algorithms], lambda chunk: step(len(chunk)))
+            return ImagePart(name, size, digests["sha256"]), digests
+        with said("copy", source), (self._folder / name).open("xb") as writing:
 
             def take(chunk: bytes) -> None:
                 writing.write(chunk)
@@ -78,10 +90,18 @@ class Incoming:
             os.fchmod(writing.fileno(), 0o640)
         return ImagePart(name, size, digests["sha256"]), digests
 
+    def _link(self, source: Path, name: str) -> bool:
+        try:
+            os.link(source, self._folder / name)
+        except OSError:  # each file system has an error of its own for what it cannot do; copying tells more
+            return False
+        (self._folder / name).chmod(0o640)
+        return True
+
     def place(self, folder: str) -> Path:
         """Give the copy its name in the tree; raises `Refused` where there is something already."""
         target = self._root / folder
-        with _said("write", target):
+        with said("write", target):
             target.parent.mkdir(mode=0o755, exist_ok=True)
             if target.exists():
                 raise Refused(f"{target} is there already; nothing in the dark store is overwritten")
@@ -90,7 +110,7 @@ class Incoming:
             self._folder.rename(target)
             sync_folder(target.parent)
         self._placed = target
-        _inherit([target.parent, target, *target.iterdir()], self._root)
+        owned_alike([target.parent, target, *target.iterdir()], self._root)
         return target
 
     def take_back(self) -> None:
@@ -102,22 +122,22 @@ class Incoming:
 
 def make_root(root: Path) -> None:
     """Make the folder of a dark store, owned like the one it lies in: the daemon is not root."""
-    with _said("make", root):
+    with said("make", root):
         root.mkdir(mode=0o755, parents=True, exist_ok=True)  # another copy may be the first at the same time
-        _inherit([root], root.parent)
+        owned_alike([root], root.parent)
 
 
 def check_room(root: Path, sizes: Mapping[str, int]) -> None:
     """Raise `Refused` where what is to come cannot fit; saves hours of copying."""
-    with _said("look at", root):
+    with said("look at", root):
         free = shutil.disk_usage(root).free
     wanted = sum(sizes.values())
     if wanted > free:
         raise Refused(f"the dark store {root} has room for {free:,} octets, the image needs {wanted:,}")
 
 
-def _inherit(paths: Sequence[Path], root: Path) -> None:
-    """Give what root copied to the owner of the dark store, as far as the file server lets us."""
+def owned_alike(paths: Sequence[Path], root: Path) -> None:
+    """Give what root made to the owner of the dark store, as far as the file server lets us."""
     if os.geteuid() != 0:
         return
     owner = root.stat()
@@ -129,7 +149,7 @@ def _inherit(paths: Sequence[Path], root: Path) -> None:
 
 
 @contextmanager
-def _said(verb: str, path: Path) -> Iterator[None]:
+def said(verb: str, path: Path) -> Iterator[None]:
     """Say what the system would not let us do."""
     try:
         with reachable(str(path)):

@@ -61,7 +61,8 @@ def find_streams(sizes: Mapping[str, int]) -> tuple[list[Stream], list[str]]:
             known = ", ".join(MAGIC)
             wrong.append(f"{name}: compression {'.'.join(words)!r} is not known; known: {known}")
             continue
-        tool = "partclone" if match["ptcl"] else {"ntfs": "ntfsclone"}.get(match["fs"], match["fs"])
+        by_partclone = match["ptcl"] and match["fs"] != "dd"  # partclone.dd writes the octets as they are
+        tool = "partclone" if by_partclone else {"ntfs": "ntfsclone"}.get(match["fs"], match["fs"])
         key = (match["part"], match["fs"], tool, words[0] if words else "")
         groups.setdefault(key, {})[suffix] = name
     streams = []

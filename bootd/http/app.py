@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from bootd.events import PacketDropped
-from bootd.http import boot, calendar, files, health, images, node
+from bootd.http import boot, calendar, capture, files, health, images, node
 from bootd.http.errors import body_in_time, errors_to_sentences, server_logger
 from bootd.http.parts import PARTS, Parts
 from bootd.telemetry import Emit
@@ -71,6 +71,8 @@ def routes(app: web.Application) -> None:
     app.router.add_post("/node/v1/report", node.report)
     app.router.add_post("/node/v1/task", node.task)
     app.router.add_post("/node/v1/permit", node.permit)
+    app.router.add_post(capture.ROUTE, capture.piece)
+    app.router.add_post(capture.END, capture.end)
     app.router.add_get(calendar.ROUTE, calendar.get_calendar)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
@@ -79,7 +81,8 @@ def routes(app: web.Application) -> None:
 def make_app(parts: Parts) -> web.Application:
     """Return the application for the boot port."""
     app = web.Application(
-        middlewares=[errors_to_sentences(parts.emit), body_in_time(BODY_S)], client_max_size=_FORM_SIZE
+        middlewares=[errors_to_sentences(parts.emit), body_in_time(BODY_S, but=(capture.ROUTE,))],
+        client_max_size=_FORM_SIZE,
     )
     app[PARTS] = parts
     routes(app)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Collection
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -47,12 +48,15 @@ def _told(request: web.Request) -> str:
     return request.path
 
 
-def body_in_time(limit_s: float) -> Middleware:
-    """Return a middleware that reads the body before the handler runs, for *limit_s* at most."""
+def body_in_time(limit_s: float, *, but: Collection[str] = ()) -> Middleware:
+    """Return a middleware that reads the body before the handler runs, for *limit_s* at most.
+
+    The paths in *but* have handlers that read theirs themselves, piece by piece.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.body_exists:
+        if request.body_exists and request.path not in but:
             try:
                 async with asyncio.timeout(limit_s):
                     await request.read()

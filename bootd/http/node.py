@@ -44,13 +44,13 @@ async def report(request: web.Request) -> web.Response:
 
 async def task(request: web.Request) -> web.Response:
     """POST /node/v1/task with the form field token: what the imager is to do, as lines ``key value``."""
-    _, _, host = await _asked(request)
+    _, _, host = await asked(request)
     return web.Response(text=await request.app[PARTS].tasks.task(host))
 
 
 async def permit(request: web.Request) -> web.Response:
     """POST /node/v1/permit with token, job and what the disk is: asked last, before anything is written."""
-    form, mac, host = await _asked(request)
+    form, mac, host = await asked(request)
     parts = request.app[PARTS]
     answer = await parts.tasks.permit(host, form)
     if answer.startswith("permit yes\n"):
@@ -66,15 +66,21 @@ def _disk(form: Mapping[str, str]) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:_DETAIL_LENGTH]
 
 
-async def _asked(request: web.Request) -> tuple[dict[str, str], str, str]:
+async def asked(request: web.Request) -> tuple[dict[str, str], str, str]:
     """Return the form, and MAC address and name of the host whose token is in it."""
-    parts, form = request.app[PARTS], await read_form(request)
+    form = await read_form(request)
+    return form, *sender_of(request, form.get("token", ""))
+
+
+def sender_of(request: web.Request, token: str) -> tuple[str, str]:
+    """Return MAC address and name of the host whose *token* the request shows."""
+    parts = request.app[PARTS]
     neighbour = parts.clients.on_link(peer_of(request))  # "" behind a router
-    facts = _proved(request, form.get("token", ""), neighbour)
+    facts = _proved(request, token, neighbour)
     host = parts.host_name(facts.mac)
     if not host:
         raise failure(web.HTTPForbidden, "unknown-machine", "no host has the MAC address of this token")
-    return form, facts.mac, host
+    return facts.mac, host
 
 
 def _noted() -> web.Response:

@@ -2,7 +2,7 @@
 
 import resource
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,10 +14,12 @@ from bootd.boot.desk import ScriptDesk
 from bootd.boot.files import Answer
 from bootd.boot.token import Tokens
 from bootd.clock import Clock
+from bootd.darkstore.captured import BadPiece, Piece, State
 from bootd.drivers.transport import Offered
 from bootd.events import PacketDropped
 from bootd.http.errors import failure
 from bootd.model import PublishedCalendar
+from bootd.services.capturing import Sender
 from bootd.telemetry import Emit, Problems
 
 _OTHER_FILES = 200  # descriptors kept for everything but transfers
@@ -64,6 +66,26 @@ class NoTasks:
         return "permit no\nreason nothing is to be written\n"
 
 
+class Captures(Protocol):
+    """Takes what nodes send of their slots; raises `BadPiece` and `DarkStoreAway`."""
+
+    async def piece(
+        self, sender: Sender, piece: Piece, octets: int, chunks: AsyncIterator[bytes]
+    ) -> State: ...
+
+    async def end(self, sender: Sender, form: Mapping[str, str]) -> State: ...
+
+
+class NoCaptures:
+    """A site where nobody wants anything of a slot."""
+
+    async def piece(self, sender: Sender, piece: Piece, octets: int, chunks: AsyncIterator[bytes]) -> State:
+        raise BadPiece("not-wanted", "nothing is captured here")
+
+    async def end(self, sender: Sender, form: Mapping[str, str]) -> State:
+        raise BadPiece("not-wanted", "nothing is captured here")
+
+
 async def _no_calendar(token: str) -> PublishedCalendar | None:
     return None
 
@@ -90,6 +112,7 @@ class Parts:
     calendar: Callable[[str], Awaitable[PublishedCalendar | None]] = _no_calendar  # by its token
     offered: Callable[[str], Offered | None] = _no_image  # what a session of imaging offers, by its name
     tasks: Tasks = field(default_factory=NoTasks)
+    captures: Captures = field(default_factory=NoCaptures)
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

@@ -16,6 +16,7 @@ class JobKind(StrEnum):
     WRITE_SLOT = "write-slot"  # send an image into a slot of many disks at once
     START = "start"  # a reservation begins: flip, reset its nodes, watch them come up
     END = "end"  # it is over: images leave their places, nodes go back to their default
+    CAPTURE = "capture"  # a slot of one node becomes the next version of an image
 
 
 class Outcome(StrEnum):

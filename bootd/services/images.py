@@ -1,6 +1,7 @@
 """Disk images: copied into the dark store, verified there, looked up, retired."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,6 +99,48 @@ def check_new(reads: Reads, text: str) -> ImageRef:
     return ref
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """An image that was copied in; nobody sees it before it is kept."""
+
+    ref: ImageRef
+    _tree: Tree
+    _found: Inspected
+    _parts: Sequence[ImagePart]
+    _coming: Incoming
+
+    def keep(self, change: Transaction, clock: Clock) -> DiskImage:
+        """Give it the next version, in the tree and in the store; raises as `add` does."""
+        image = _next_version(change, self._tree, self.ref, self._found, self._parts, clock)
+        self._coming.place(image.folder)
+        change.keep(image)
+        return image
+
+
+@contextmanager
+def bringing(
+    store: Store, tree: Tree, text: str, path: Path, *, progress: Progress = _silent, linked: bool = False
+) -> Iterator[Brought]:
+    """Copy the image at *path* in, for the block to keep it; else nothing of it stays.
+
+    With *linked* its files get second names instead of copies, where the file system has such. Raises
+    as `add` does.
+    """
+    ref = check_new(store, text)
+    found = _named(inspect(path.resolve(), str(path)), path)
+    check_root(store, tree)
+    if not linked:
+        check_room(tree.root, found.sizes)
+    with incoming(tree.root) as coming:
+        source = DiskFolder(path.resolve(), str(path))
+        parts = _copy(coming, source, found, str(path), progress, linked=linked)
+        try:
+            yield Brought(ref, tree, found, parts, coming)
+        except BaseException:
+            coming.take_back()
+            raise
+
+
 def add(
     store: Store, actor: str, tree: Tree, text: str, path: Path, *, clock: Clock, progress: Progress = _silent
 ) -> DiskImage:
@@ -106,21 +149,11 @@ def add(
     Until the last step nothing of it can be seen. Raises `BadImage` with all that is wrong
     with it, `Refused` where the dark store is full or away from here, `NotFound` for the project.
     """
-    ref = check_new(store, text)
-    found = _named(inspect(path.resolve(), str(path)), path)
-    _check_root(store, tree)
-    check_room(tree.root, found.sizes)
-    with incoming(tree.root) as coming:
-        parts = _copy(coming, DiskFolder(path.resolve(), str(path)), found, str(path), progress)
-        try:
-            with store.transaction(actor, "images add") as change:
-                image = _next_version(change, tree, ref, found, parts, clock)
-                coming.place(image.folder)
-                change.keep(image)
-        except BaseException:
-            coming.take_back()
-            raise
-    return image
+    with (
+        bringing(store, tree, text, path, progress=progress) as brought,
+        store.transaction(actor, "images add") as change,
+    ):
+        return brought.keep(change, clock)
 
 
 def _named(found: Inspected, path: Path) -> Inspected:
@@ -131,7 +164,8 @@ def _named(found: Inspected, path: Path) -> Inspected:
     return Inspected(found.kind, {**found.description, "file": name}, {name: sum(found.sizes.values())})
 
 
-def _check_root(store: Store, tree: Tree) -> None:
+def check_root(store: Store, tree: Tree) -> None:
+    """Have the root of the tree; raises `DarkStoreAway` where it cannot be the real one."""
     expected = sum(image.state != "retired" for image in store.every(DiskImage))
     if not expected and not tree.must_be_mount and not tree.root.exists():
         make_root(tree.root)
@@ -139,7 +173,7 @@ def _check_root(store: Store, tree: Tree) -> None:
 
 
 def _copy(
-    coming: Incoming, source: DiskFolder, found: Inspected, told: str, progress: Progress
+    coming: Incoming, source: DiskFolder, found: Inspected, told: str, progress: Progress, *, linked: bool
 ) -> tuple[ImagePart, ...]:
     total, done = sum(found.sizes.values()), 0
     expected, wrong = _expected(source)
@@ -154,7 +188,7 @@ def _copy(
 
     for name, size in found.sizes.items():
         own = expected.get(name, {})
-        part, digests = coming.copy(source.file(name), name, list(own), step)
+        part, digests = coming.copy(source.file(name), name, list(own), step, linked=linked)
         if part.size != size:
             wrong.append(f"{name} changed while it was copied: {size} octets, then {part.size}")
         wrong += _unlike(name, own, digests)

@@ -23,9 +23,11 @@ FAILING = "failing"  # why the job has been given up and is being tidied up afte
 AT = "at"  # the instant it was made for: the start or end of its reservation, in ISO form
 OCTETS = "octets"  # of the image: what lead times are learned from
 REPARTITION = "repartition"  # this job may divide disks of another layout
-_OF_THE_ORDER = (AT, OCTETS, REPARTITION)  # kept by a new try
+SLOT, IMAGE = "slot", "image"  # of a capture: which slot, and PROJECT/NAME it becomes
+_OF_THE_ORDER = (AT, OCTETS, REPARTITION, SLOT, IMAGE)  # kept by a new try
 
 PLACING = (JobKind.STAGE_LUN, JobKind.WRITE_SLOT)  # bring the image of one deployment to its place
+CARRYING = (*PLACING, JobKind.CAPTURE)  # steps of theirs take as long as an image is large
 
 
 def add(
@@ -150,6 +152,8 @@ def retry(store: Store, actor: str, number: int, *, clock: Clock) -> Job:
 def _check_use(change: Transaction, job: Job) -> None:
     """Refuse a second job for the same thing, and deeds for a reservation that is over."""
     same = change.jobs(states=OPEN, kind=job.kind, reservation=job.reservation, deployment=job.deployment)
+    if job.kind is JobKind.CAPTURE:  # belongs to no reservation
+        same = [each for each in same if each.nodes == job.nodes]
     if same:
         raise Refused(f"job {same[0].id} does the same already: bootd jobs follow {same[0].id}")
     reservation = change.find(Reservation, job.reservation) if job.reservation is not None else None

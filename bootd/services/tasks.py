@@ -23,7 +23,7 @@ from bootd.model import (
     SlotScheme,
 )
 from bootd.model.places import Slot
-from bootd.services import disklayout, slots
+from bootd.services import capturing, disklayout, slots
 from bootd.services.booking import LIVE
 from bootd.services.disklayout import DiskFacts, Step
 from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION, TO_PLACE
@@ -114,7 +114,8 @@ def task_text(reads: Reads, node: str) -> str:
     """Return what *node* is to do: ``task write`` and all it must know, ``wait``, ``none``, ``refused``."""
     task = task_of(reads, node)
     if task is None:
-        return "task wait\n" if _is_to_start(reads, node) else "task none\n"
+        none = "task wait\n" if _is_to_start(reads, node) else "task none\n"
+        return capturing.task_text(reads, node) or none
     if task.way is None:
         return "task wait\n"
     try:
@@ -155,6 +156,8 @@ def permit_text(reads: Reads, node: str, form: Mapping[str, str]) -> str:
     With ``layout divide`` the rest of the answer, behind an empty line, is for sfdisk.
     """
     task = task_of(reads, node)
+    if task is None and (capture := capturing.capture_of(reads, node)) is not None:
+        return _permit_to_read(capture, form)
     if task is None or form.get("job") != str(task.job.id):
         return _no("the job was ended, or does not wait for this node any more")
     if refused := _not_planned(reads, task):
@@ -170,6 +173,15 @@ def permit_text(reads: Reads, node: str, form: Mapping[str, str]) -> str:
     note = f"note {verdict.note}\n" if verdict.note else ""
     script = f"\n{verdict.script}" if verdict.script else ""
     return f"permit yes\n{_LAYOUT} {verdict.step}\n{note}{script}"
+
+
+def _permit_to_read(capture: capturing.Capture, form: Mapping[str, str]) -> str:
+    """Say whether the disk that *form* describes is the one a slot of which is to be read."""
+    try:
+        refused = capturing.refused(capture, disk_facts(form))
+    except ValueError as error:
+        refused = f"what it said of its disk makes no sense: {error}"
+    return _no(refused) if refused else f"permit yes\n{_LAYOUT} {Step.KEEP}\n"
 
 
 def _no(reason: str) -> str:

@@ -21,7 +21,8 @@ HORIZON = timedelta(days=2)  # bookings that begin later are not looked at yet
 _AWAY = ("sched", "dark", "failed")  # the states of a deployment that is in no place
 _ON_THE_WAY = ("deploy-lun", "deploy-hd")
 _IN_PLACE = (*_ON_THE_WAY, "lun-ready", "hd-ready", "run")
-_SWITCHING = (JobKind.START, JobKind.END, JobKind.WRITE_SLOT)  # jobs that switch their nodes
+_IMAGING = (JobKind.WRITE_SLOT, JobKind.CAPTURE)  # jobs whose nodes run the imager
+_SWITCHING = (JobKind.START, JobKind.END, *_IMAGING)  # jobs that switch their nodes
 _ENOUGH = 0.75  # of a lead time, which has its margin: a gap is not missed by looking a second late
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=6)  # before a failed job is made anew
 _MANY = 100_000  # open jobs; as good as all of them
@@ -157,7 +158,7 @@ class Agenda:
                 continue
             at = each.starts_at.isoformat()
             others = {node for r in self._active for node in r.nodes}
-            others |= self._switched((JobKind.WRITE_SLOT,), each.id)
+            others |= self._switched(_IMAGING, each.id)
             if others.isdisjoint(each.nodes) and self._may_begin(JobKind.START, each.id, at=at):
                 yield Make(JobKind.START, each, facts={AT: at})
 
@@ -169,6 +170,8 @@ class Agenda:
         for each in [*over, *(found for found in gone if found.state not in LIVE)]:
             at = each.ends_at.isoformat() if each.state == "active" else each.state
             is_worked_on = any(job.reservation == each.id for job in self._jobs)
+            # what a project saves at the last moment is saved to the end
+            is_worked_on |= not self._switched((JobKind.CAPTURE,), each.id).isdisjoint(each.nodes)
             if not is_worked_on and self._may_begin(JobKind.END, each.id, at=at):
                 yield Make(JobKind.END, each, facts={AT: at})
 

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from bootd.errors import BootdError, StoreFailed
 from bootd.events import InternalError
 from bootd.model import Job, JobKind
-from bootd.services.jobs import OPEN, PLACING
+from bootd.services.jobs import CARRYING, OPEN
 from bootd.store import Reads, Store
 from bootd.workers.clockguard import ClockGuard
 from bootd.workers.engine import Engine
@@ -159,7 +159,7 @@ class Calendar:
 
     def _hand_out(self, store: Store, now: datetime) -> Iterator[float]:
         """Hand due jobs to whoever is free; yield after how many seconds those left could be tried."""
-        due = sorted(store.jobs_due(now), key=lambda job: job.kind in PLACING)
+        due = sorted(store.jobs_due(now), key=lambda job: job.kind in CARRYING)
         with self._lock:
             busy, rest = dict(self._busy), dict(self._rest)
         for job in due:
@@ -176,9 +176,9 @@ class Calendar:
 
     def _has_room(self, busy: Mapping[int, Job], job: Job) -> bool:
         """Tell whether a hand is free for *job*; one that comes free wakes us."""
-        if job.kind not in PLACING:
+        if job.kind not in CARRYING:
             return len(busy) < len(self._hands)
-        placing = sum(each.kind in PLACING for each in busy.values())
+        placing = sum(each.kind in CARRYING for each in busy.values())
         return len(busy) < len(self._hands) and placing < max(1, len(self._hands) - _KEPT_FREE)
 
     # -- working ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bootd.model import JobKind
+from bootd.workers.capture import Capture
 from bootd.workers.end import End
 from bootd.workers.stage_lun import StageLun
 from bootd.workers.start import Start
@@ -16,5 +17,6 @@ HANDLERS: Mapping[JobKind, Handler] = MappingProxyType(
         JobKind.WRITE_SLOT: WriteSlot(),
         JobKind.START: Start(),
         JobKind.END: End(),
+        JobKind.CAPTURE: Capture(),
     }
 )

@@ -88,12 +88,13 @@ def _busy(reads: Reads, work: Work) -> str:
             return f"{nodeset.fold(shared)} is held by reservation {other.id}"
     if switched := _switched(reads, work, wanted):
         return switched
-    for job in reads.jobs(states=OPEN, kind=JobKind.WRITE_SLOT):
-        if job.id == work.job.id or not job.step:
-            continue
-        parts = {part.node for part in reads.job_parts(job.id) if part.outcome is Outcome.OPEN}
-        if shared := wanted & parts:
-            return f"job {job.id} writes to {nodeset.fold(shared)}"
+    for kind, does in ((JobKind.WRITE_SLOT, "writes to"), (JobKind.CAPTURE, "captures a slot of")):
+        for job in reads.jobs(states=OPEN, kind=kind):
+            if job.id == work.job.id or not job.step:
+                continue
+            parts = {part.node for part in reads.job_parts(job.id) if part.outcome is Outcome.OPEN}
+            if shared := wanted & parts:
+                return f"job {job.id} {does} {nodeset.fold(shared)}"
     return ""
 
 

@@ -115,7 +115,7 @@ def test_bytes_copied_as_they_are_need_no_header() -> None:
     files["sda1.dd-ptcl-img.gz"] = part_files("sda1.dd", b"as it was", "gz", None)["sda1.dd-ptcl-img.gz"]
     del files[GZ]
     found = described(files).disks[0].partitions[0]
-    assert (found.tool, found.file_system, found.compression) == ("partclone", "ext4", "gz")
+    assert (found.tool, found.file_system, found.compression) == ("dd", "ext4", "gz")
 
 
 @pytest.mark.parametrize("tool", ["dd", "ntfsclone"])
