@@ -289,6 +289,10 @@ class Reads(ABC):
         """Return how far a job is, by node; "" is what its nodes share."""
 
     @abstractmethod
+    def spoken_parts(self, job: int) -> list[JobPart]:
+        """Return those parts of a job whose node has said something."""
+
+    @abstractmethod
     def open_parts_of(self, node: str) -> list[JobPart]:
         """Return the parts of jobs not ended in which *node* takes part."""
 

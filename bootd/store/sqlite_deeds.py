@@ -126,6 +126,10 @@ class DeedReads(Asking, Reads):
         found = self._ask("SELECT * FROM job_parts WHERE job = ? ORDER BY node", (job,))
         return [deeds.job_part(row) for row in found]
 
+    def spoken_parts(self, job: int) -> list[JobPart]:
+        found = self._ask("SELECT * FROM job_parts WHERE job = ? AND word <> '' ORDER BY node", (job,))
+        return [deeds.job_part(row) for row in found]
+
     def open_parts_of(self, node: str) -> list[JobPart]:
         found = self._ask(
             "SELECT job_parts.* FROM job_parts JOIN jobs ON jobs.id = job_parts.job"

@@ -219,13 +219,11 @@ def power_lease(node: str) -> str:
 def _held_by_others(work: Work, nodes: Sequence[str]) -> list[str]:
     mine, now = lease_name(work.job.id), work.now
     waiting = [node for node in nodes if work.part(node).step in _WAITING]
-    leases = {node: work.store.lease(power_lease(node)) for node in waiting}
     latest = now + timedelta(seconds=_LEASE_S)
-    return [
-        node
-        for node, lease in leases.items()
-        if lease is not None and lease.holder != mine and now < lease.until <= latest
-    ]
+    taken = {
+        lease.name for lease in work.store.leases() if lease.holder != mine and now < lease.until <= latest
+    }
+    return [node for node in waiting if power_lease(node) in taken]
 
 
 def _is_resumed(work: Work) -> bool:

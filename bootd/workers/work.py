@@ -145,7 +145,7 @@ class Work:
             with self.store.transaction(ACTOR, f"job {job.id} {job.kind} {job.step}".rstrip()) as change:
                 self._hold(change)
                 yield change
-                change.put_job_parts(self.parts.values())
+                change.put_job_parts(self._changed_parts())
         except BaseException:
             self.job, self.parts = job, parts
             raise
@@ -159,13 +159,14 @@ class Work:
             raise LeaseLost(f"job {self.job.id} has another worker now")
         if change.find(Job, self.job.id) != self.job:
             raise LeaseLost(f"job {self.job.id} was changed meanwhile")
-        words = {part.node: part for part in change.job_parts(self.job.id)}
-        for node, part in self.parts.items():  # what nodes say is written by others
-            if (said := words.get(node)) is not None:
-                self.parts[node] = replace(
-                    part, word=said.word, word_detail=said.word_detail, word_at=said.word_at
-                )
+        said = {part.node: part for part in change.spoken_parts(self.job.id)}
+        for parts in (self.parts, self._written):
+            parts.update(_with_words(parts, said))
         self._renewed_at = now
+
+    def _changed_parts(self) -> list[JobPart]:
+        """Return the parts that are not in the store as they are here; nobody else writes more than words."""
+        return [part for node, part in self.parts.items() if self._written.get(node) != part]
 
     def _keep(self, change: Transaction, **changed: Any) -> None:
         self.job = replace(self.job, **changed)
@@ -184,6 +185,21 @@ class Work:
             return
         with self._ours():
             pass
+
+
+def _with_words(parts: Mapping[str, JobPart], said: Mapping[str, JobPart]) -> dict[str, JobPart]:
+    """Return those of *parts* whose node has said something else since: what it says is written by others."""
+    heard = {}
+    for node, part in parts.items():
+        told = said.get(node)
+        if told is not None and _words(told) != _words(part):
+            word, detail, at = _words(told)
+            heard[node] = replace(part, word=word, word_detail=detail, word_at=at)
+    return heard
+
+
+def _words(part: JobPart) -> tuple[str, str, datetime | None]:
+    return part.word, part.word_detail, part.word_at
 
 
 class Handler(Protocol):

@@ -72,6 +72,14 @@ def test_leases_and_parts_are_not_journalled(store: Store, clock: HandClock) -> 
     assert store.generation() == 0
 
 
+def test_parts_whose_node_spoke_are_found(store: Store) -> None:
+    spoke = JobPart(1, "node2", word="joined", word_at=NOON)
+    with store.transaction("bootd", "job") as change:
+        change.put_job_parts([JobPart(1, "node1"), spoke, JobPart(2, "node3", word="joined")])
+        assert change.spoken_parts(1) == [spoke]
+    assert store.spoken_parts(1) == [spoke]
+
+
 def test_parts_come_back_equal_by_node(store: Store) -> None:
     part = JobPart(
         *(1, "node2", "copy", Outcome.TIMED_OUT, NOON, 2, 10, 100, 7, "slow", "verified", "sha256:1"), NOON

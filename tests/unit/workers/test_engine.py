@@ -112,6 +112,20 @@ def test_words_of_nodes_are_not_overwritten_by_the_worker(shop: Shop) -> None:
     assert (part.word, part.word_detail, part.outcome) == ("verified", "sha256:1", Outcome.OK)
 
 
+def test_commit_writes_those_parts_only_that_the_step_changed(shop: Shop) -> None:
+    left_alone = JobPart(1, "node2", note="nobody else writes this, so it shows who wrote")
+
+    def changes_one(work: Work) -> None:
+        with shop.store.transaction("bootd") as change:
+            change.put_job_parts([left_alone])
+        work.note_parts(replace(work.part("node1"), outcome=Outcome.OK), work.part("node2"))
+        done(work)
+
+    shop.add("node1", "node2")
+    shop.engine(Doing({"": changes_one})).run_due()
+    assert shop.store.job_parts(1) == [JobPart(1, "node1", outcome=Outcome.OK), left_alone]
+
+
 def test_what_a_failed_step_only_had_in_mind_is_not_written_with_its_next_try(shop: Shop) -> None:
     def fails(work: Work) -> None:
         work.show(replace(work.part("node1"), step="resetting"))
