@@ -1,7 +1,9 @@
 """Every event: named for good, explained, of a known level, and not to be changed."""
 
 import dataclasses
+import pkgutil
 import re
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -10,11 +12,16 @@ from bootd import events
 from bootd.events import Event
 from bootd.telemetry import as_json
 
-CLASSES = [
-    value
-    for value in vars(events).values()
-    if isinstance(value, type) and issubclass(value, Event) and not value.__subclasses__()
-]  # those that others build upon are no events
+ROOMS = [import_module(f"bootd.events.{room.name}") for room in pkgutil.iter_modules(events.__path__)]
+CLASSES = sorted(
+    {
+        value
+        for room in ROOMS
+        for value in vars(room).values()
+        if isinstance(value, type) and issubclass(value, Event) and not value.__subclasses__()
+    },  # those that others build upon are no events
+    key=lambda kind: kind.__name__,
+)
 NAME = re.compile(r"[a-z]+\.[a-z][a-z_]+\Z")
 SAMPLES = {"str": "word", "int": 1, "float": 0.5, "bool": True, "int | None": 1, "str | None": "word"}
 
@@ -33,6 +40,11 @@ def an_event(kind: type[Event]) -> Event:
 def test_there_are_events_and_no_two_share_a_name() -> None:
     assert len(CLASSES) > 15
     assert len({kind.name for kind in CLASSES}) == len(CLASSES)
+
+
+def test_all_events_of_the_rooms_are_named_in_the_package() -> None:
+    assert {kind.__name__ for kind in CLASSES} == set(events.__all__) - {"Event", "Reasoned"}
+    assert all(getattr(events, kind.__name__) is kind for kind in CLASSES)
 
 
 @each
