@@ -26,6 +26,7 @@ from bootd.model import (
     DeployedNode,
     Deployment,
     DiskImage,
+    JobKind,
     JobPart,
     Outcome,
     Override,
@@ -34,7 +35,8 @@ from bootd.model import (
 )
 from bootd.services import nodeset, slots
 from bootd.services.booking import LIVE
-from bootd.services.deployments import node_moved
+from bootd.services.deployments import moved, node_moved
+from bootd.services.jobs import hasten
 from bootd.services.tasks import WAYS
 from bootd.store import Reads, Transaction
 from bootd.workers import switching
@@ -48,6 +50,7 @@ ROUNDS = 2  # sessions that a node gets
 POLL_S = 5.0
 MISSED = "missed"  # step of a node with which this session did not succeed
 RECEIVED = "received"  # it has every octet and compares
+_BEHIND = ("checking", "fitting", "verified")  # words of a node that has every octet
 _STEPS = {
     ReceiverStep.WAITING: "joining",
     ReceiverStep.RECEIVING: "receiving",
@@ -149,7 +152,11 @@ def send(work: Work) -> None:
     if session is None:
         raise GivenUp("the session was lost")
     stop_strays(transport, work.store)
-    receivers = tuple(node for node in work.nodes(Outcome.OPEN) if work.part(node).step != MISSED)
+    receivers = tuple(node for node in work.nodes(Outcome.OPEN) if _wants_it(work, node))
+    if not receivers:
+        with work.commit(VERIFY, facts={SESSION: None}):
+            pass
+        return
     try:
         transport.status(session.id)
     except SessionMissing:
@@ -157,25 +164,44 @@ def send(work: Work) -> None:
         join_s = work.context.settings.join_s
         order = Order(session.id, source, receivers, session.channel, session.rate, join_s)
         transport.start(replace(order, singly=int(work.fact(ROUND, 1)) > 1))
-    ways = {node: _way(transport.way(session.id, node)) for node in receivers}
+    told = f"{session.id}{'-again' if work.fact(_AGAIN) else ''}"
+    ways = {node: _way(transport.way(session.id, node), told) for node in receivers}
     with work.commit(WATCH, note="the nodes join", facts={WAYS: ways}):
         for node in receivers:
             work.note_parts(replace(work.part(node), step="joining", since=work.now, note=""))
 
 
-def _way(way: Way) -> dict[str, str]:
-    """Return how a node takes part, as it is told: see services.tasks."""
-    told = {"transport": way.transport, "path": way.path}
+def _wants_it(work: Work, node: str) -> bool:
+    """Tell whether the node takes part in a session: not, where it is lost, who had the whole image."""
+    part = work.part(node)
+    is_behind = part.word in _BEHIND and _is_of_this_call(work, part)
+    return part.step not in (MISSED, RECEIVED) and not is_behind
+
+
+def _is_of_this_call(work: Work, part: JobPart) -> bool:
+    called_at = datetime.fromisoformat(str(work.fact(_CALLED_AT)))
+    return part.word_at is not None and part.word_at > called_at
+
+
+def _way(way: Way, session: str) -> dict[str, str]:
+    """Return how a node takes part, as it is told: see services.tasks.
+
+    By *session* it knows that what it takes part in is lost and was started anew.
+    """
+    told = {"transport": way.transport, "path": way.path, "session": session}
     if way.channel is not None:
         told |= {"address": way.channel.address, "port": str(way.channel.port)}
     return {key: value for key, value in told.items() if value}
 
 
 def watch(work: Work) -> None:
-    """Follow the session to its end."""
-    session = session_of(work.job)
+    """Follow the session to its end; one that nobody needs any more is ended."""
+    transport, session = work.context.transport(), session_of(work.job)
+    name = session.id if session is not None else ""
+    if not any(work.part(node).step != MISSED for node in work.nodes(Outcome.OPEN)):
+        transport.stop(name)
     try:
-        status = work.context.transport().status(session.id if session is not None else "")
+        status = transport.status(name)
     except SessionMissing:
         _lost(work)
         return
@@ -245,10 +271,9 @@ def verify(work: Work) -> None:
 def _heed(work: Work, change: Transaction) -> None:
     """Take what nodes said since they were called: only their word makes a slot ready."""
     deployment, verified = _kept(change, work), []
-    called_at = datetime.fromisoformat(str(work.fact(_CALLED_AT)))
     for node in work.nodes(Outcome.OPEN):
         part = work.part(node)
-        if part.word_at is None or part.word_at <= called_at:
+        if not _is_of_this_call(work, part):
             continue
         if part.word == "verified" and part.word_detail == deployment.digest:
             verified.append(node)
@@ -288,13 +313,20 @@ def _missed(part: JobPart, why: str) -> JobPart:
 
 
 def _end_round(work: Work) -> None:
-    """Call once more those with whom it did not succeed; after the last round they are left out."""
+    """Call once more those with whom it did not succeed; after the last round they are left out.
+
+    The others do not wait for them: the image is in its place for those that have it.
+    """
     missed, round_ = work.nodes(Outcome.OPEN), int(work.fact(ROUND, 1))
     if not missed or round_ >= ROUNDS:
         with work.commit(CLOSE):
             pass
         return
     note = f"{nodeset.fold(missed)} is called again"
-    with work.commit(CALL, facts={ROUND: round_ + 1, SESSION: None}, note=note):
+    with work.commit(CALL, facts={ROUND: round_ + 1, SESSION: None}, note=note) as change:
+        deployment = _kept(change, work)
+        if work.nodes(Outcome.OK) and deployment.state == "deploy-hd":
+            moved(change, deployment, "written", note="")
+            hasten(change, JobKind.START, deployment.reservation, now=work.now)
         for node in missed:
             work.note_parts(replace(work.part(node), octets=0, size=0))

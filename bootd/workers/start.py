@@ -15,7 +15,7 @@ from bootd.model import Deployment, JobKind, JobPart, Outcome, Reservation
 from bootd.services import lunlooks, luns, nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import OVER, flipped, moved
-from bootd.services.jobs import TO_PLACE
+from bootd.services.jobs import OPEN, TO_PLACE
 from bootd.store import Reads, Transaction
 from bootd.workers import switching
 from bootd.workers.work import GivenUp, Work
@@ -168,14 +168,24 @@ def _flip(work: Work, change: Transaction, deployment: Deployment) -> None:
     ready = [n for n in deployment.nodes if n in standing and standing[n].state in ("ready", "running")]
     if deployment.slot is not None:
         slots.used(change, ready, deployment.slot, work.now)
+    called = _called_again(change, deployment)
     for node in deployment.nodes:
         part, note = work.part(node), standing[node].note if node in standing else ""
+        if node in called:
+            continue
         if node not in ready:
             work.note_parts(
                 replace(part, outcome=Outcome.FAILED, note=note or "its image is not in its place")
             )
         elif part.outcome is not Outcome.OK and part.step == TO_PLACE:
             work.note_parts(_to_start(change, deployment, part, work.now))
+
+
+def _called_again(reads: Reads, deployment: Deployment) -> set[str]:
+    """Return the nodes with which a first session did not succeed, and whose second is under way."""
+    kind, reservation = JobKind.WRITE_SLOT, deployment.reservation
+    found = reads.jobs(states=OPEN, kind=kind, reservation=reservation, deployment=deployment.id)
+    return {part.node for job in found for part in reads.job_parts(job.id) if part.outcome is Outcome.OPEN}
 
 
 def _to_start(reads: Reads, deployment: Deployment, part: JobPart, now: datetime) -> JobPart:
@@ -201,14 +211,16 @@ def _follow(work: Work, deployment: Deployment) -> None:
     waiting = [node for node in deployment.nodes if work.part(node).step == TO_PLACE]
     if not waiting:
         return
-    standing = {node.node: node.state for node in work.store.deployed_nodes(deployment.id)}
+    standing = {node.node: node for node in work.store.deployed_nodes(deployment.id)}
     for node in waiting:
-        part = work.part(node)
+        part, state = work.part(node), standing[node].state if node in standing else ""
         if deployment.state in OVER:
             work.note_parts(replace(part, outcome=Outcome.FAILED, note=deployment.note or "was taken back"))
         elif deployment.flipped_at is None:
             work.note_parts(part if part.outcome is Outcome.OPEN else _placing(part, work.now))
-        elif standing.get(node) == "ready":
+        elif state == "failed":
+            work.note_parts(replace(part, outcome=Outcome.FAILED, note=standing[node].note))
+        elif state == "ready":
             work.note_parts(_to_start(work.store, deployment, part, work.now))
 
 

@@ -8,8 +8,9 @@ from bootd.drivers.faults import Crash, Refuse, Unreachable
 from bootd.drivers.source import BytesSource
 from bootd.drivers.transport import Order as Ordered
 from bootd.drivers.transport import SessionMissing, allocate
-from bootd.drivers.transport.fake import FakeTransport
+from bootd.drivers.transport.fake import FakeTransport, Fate
 from bootd.services import jobs
+from bootd.services.tasks import task_text
 from bootd.workers.sessions import session_of
 from tests.helpers.deeds import a_reservation
 from tests.helpers.imaging import NODES, PACE, Shop, a_shop, ready
@@ -102,8 +103,31 @@ def test_a_session_that_went_with_our_process_is_started_anew_under_its_id(shop:
     shop.run()
     assert shop.transport.sessions() == [before.id]
     assert shop.transport.order(before.id).channel == before.channel
+    assert f"\nsession {before.id}-again\n" in task_text(shop.store, "node1")
     shop.live()
     assert shop.job().state == "done"
+
+
+@pytest.mark.parametrize("word", ["checking", "verified"])
+def test_a_session_that_is_started_anew_does_not_wait_for_who_has_the_image(shop: Shop, word: str) -> None:
+    shop.book()
+    shop.live(until="watch")
+    shop.clock.move(seconds=6)
+    shop.say("node1", word, shop.digest(shop.job()))
+    shop.transport = FakeTransport(shop.transport._tools)
+    shop.run()
+    assert shop.transport.order("job1-1").receivers == ("node2", "node3")
+
+
+def test_a_session_that_nobody_needs_any_more_is_ended(shop: Shop) -> None:
+    shop.transport.fates["node3"] = Fate(joins_after_s=None)
+    shop.book()
+    shop.live(until="watch")
+    shop.clock.move(seconds=1)
+    for node in NODES:
+        shop.say(node, "verified", shop.digest(shop.job()))
+    shop.live(15)
+    assert (shop.job().state, shop.transport.sessions()) == ("done", [])
 
 
 def test_a_session_that_is_lost_twice_is_not_started_a_third_time(shop: Shop) -> None:

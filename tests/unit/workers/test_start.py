@@ -4,10 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bootd.drivers.faults import Crash, Unreachable
 from bootd.drivers.lun import Chap
 from bootd.drivers.power import PowerState
-from bootd.model import Deployment, Job, JobKind, LunPair, LunSide, Outcome, Reservation, Role, Slot
+from bootd.model import (
+    Deployment,
+    Job,
+    JobKind,
+    JobPart,
+    LunPair,
+    LunSide,
+    Outcome,
+    Reservation,
+    Role,
+    Slot,
+)
 from bootd.workers.start import Start
 from tests.helpers.deeds import (
     HOUR,
@@ -206,6 +219,26 @@ def test_a_node_that_got_its_image_by_a_second_try_is_switched_while_the_rest_is
     shop.keep(a_node("node2"))
     shop.run_for(12)
     assert shop.switched() == [("reset-soft", "node1"), ("reset-soft", "node2")]
+
+
+@pytest.mark.parametrize("ends", ["ready", "failed"])
+def test_a_node_that_is_called_a_second_time_is_waited_for_while_the_rest_is_switched(
+    tmp_path: Path, ends: str
+) -> None:
+    shop = a_site(tmp_path)
+    writing = a_job(2, kind=JobKind.WRITE_SLOT, nodes=NODES, state="running", due_at=NOON + 2 * HOUR)
+    shop.keep(a_node("node2", state="waiting"), writing)
+    with shop.store.transaction("calendar") as change:
+        change.put_job_parts([JobPart(2, "node1", outcome=Outcome.OK), JobPart(2, "node2")])
+    shop.run()
+    runs(shop, "node1")
+    shop.run_for(30)
+    assert (shop.job().state, shop.part("node2").step) == ("running", "placing")
+    shop.keep(a_node("node2", state=ends, note="no disk"), replace(writing, state="partly"))
+    shop.run_for(12)
+    is_switched = ("reset-soft", "node2") in shop.switched()
+    assert (shop.job().state, is_switched) == (("running", True) if ends == "ready" else ("partly", False))
+    assert ends == "ready" or shop.part("node2").note == "no disk"
 
 
 def test_a_lun_pair_is_flipped_to_the_side_of_the_image(tmp_path: Path) -> None:

@@ -142,6 +142,19 @@ def test_a_node_that_succeeds_the_second_time_counts(shop: Shop) -> None:
     assert [start.node for start in shop.power.starts].count("node2") == 2
 
 
+def test_nodes_that_have_the_image_do_not_wait_for_the_second_try_of_others(shop: Shop) -> None:
+    shop.says["node2"] = ("failed", "disk error")
+    shop.book()
+    shop.run()
+    while shop.job().facts["round"] == 1:
+        shop.live(1)
+    assert (shop.job().state, shop.deployment().state) == ("running", "hd-ready")
+    assert shop.nodes_of() == {**ready("node1", "node3"), "node2": "waiting"}
+    shop.live(300)
+    assert (shop.job().state, shop.deployment().state) == ("partly", "hd-ready")
+    assert shop.nodes_of() == {**ready("node1", "node3"), "node2": "failed"}
+
+
 def test_a_word_of_the_first_session_does_not_count_in_the_second(shop: Shop) -> None:
     shop.says["node2"] = ("failed", "disk error")
     shop.book()
