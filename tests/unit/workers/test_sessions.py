@@ -8,7 +8,8 @@ from bootd.drivers.faults import Crash, Refuse, Unreachable
 from bootd.drivers.source import BytesSource
 from bootd.drivers.transport import Order as Ordered
 from bootd.drivers.transport import SessionMissing, allocate
-from bootd.drivers.transport.fake import FakeTransport, Fate
+from bootd.drivers.transport.course import Fate
+from bootd.drivers.transport.fake import FakeTransport
 from bootd.services import jobs
 from bootd.services.tasks import task_text
 from bootd.workers.sessions import session_of
