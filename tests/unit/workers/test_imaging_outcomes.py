@@ -1,0 +1,150 @@
+"""What goes wrong while slots are written has a name in the job, and leaves nothing to be tidied by hand."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bootd.boot.decide import Order, standing_order
+from bootd.boot.snapshot import Policy
+from bootd.model import Assignment, DeployedNode, Deployment, Outcome, Role, Slot, Target, TargetKind
+from bootd.services import jobs
+from tests.helpers.deeds import a_reservation
+from tests.helpers.imaging import NODES, Shop, a_shop, ready
+from tests.helpers.site import NOON
+
+DEFAULT = Target(TargetKind.MEMORY, "hello")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """What node1 boots when nobody wants anything of it is known."""
+    made = a_shop(tmp_path)
+    with made.store.transaction("anna", "furnish") as change:
+        change.put_assignment(Assignment("node1", DEFAULT, NOON))
+    return made
+
+
+def image_file(shop: Shop) -> Path:
+    """Return the file of the image in the dark store that holds the most octets."""
+    files = [path for path in shop.tree.root.rglob("*") if path.is_file()]
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+def boots(shop: Shop, node: str = "node1") -> Order:
+    host = shop.store.host(node)
+    assert host is not None
+    return standing_order(shop.store.load_snapshot(Policy()), host, shop.clock())
+
+
+# -- the image --------------------------------------------------------------------------------
+
+
+def test_an_image_with_a_part_cut_off_touches_no_node(shop: Shop) -> None:
+    with image_file(shop).open("r+b") as file:
+        file.truncate(1000)
+    shop.book()
+    shop.live(60)
+    assert (shop.job().state, shop.slots(), shop.switched()) == ("failed", {}, [])
+    assert shop.job().note.startswith("image mesh/debian@1 is damaged: ")
+    assert {shop.part(node).note for node in NODES} == {shop.job().note}
+
+
+def test_an_image_that_is_cut_off_while_its_nodes_are_called_leaves_no_slot_marked_good(shop: Shop) -> None:
+    shop.power.started = lambda start: image_file(shop).write_bytes(b"")
+    shop.book()
+    shop.live(60)
+    assert (shop.job().state, shop.deployment().state) == ("failed", "failed")
+    assert shop.slots() == dict.fromkeys(NODES, "damaged")
+    assert {shop.part(node).outcome for node in NODES} == {Outcome.FAILED}
+    assert shop.part("node1").note.startswith("image mesh/debian@1 is damaged: ")
+    assert boots(shop).target == DEFAULT
+
+
+# -- disks and slots --------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_too_small_is_named_and_the_other_nodes_finish(shop: Shop) -> None:
+    shop.says["node2"] = ("failed", "the disk has 1 GB; its slots need 40 GB")
+    shop.book()
+    shop.live(300)
+    assert (shop.job().state, shop.job().note) == ("partly", "2 of 3 nodes have the image, without node2")
+    assert shop.part("node2").note == "the disk has 1 GB; its slots need 40 GB"
+    assert shop.slots() == {**ready("node1", "node3"), "node2": "damaged"}
+
+
+def test_a_slot_that_a_running_booking_boots_is_not_written(shop: Shop) -> None:
+    other = shop.add_image(b"theirs".ljust(512), "mesh/theirs")
+    theirs = Deployment(
+        *(9, 9, Role.MESH, other.ref, other.identity, ("node3",), NOON),
+        slot=7,
+        state="run",
+        flipped_at=NOON,
+    )
+    shop.keep(a_reservation(9, nodes=("node3",), ends_at=NOON + timedelta(hours=9)), theirs)
+    shop.keep(Slot("node3", 7, other.ref, other.identity, "ready"), DeployedNode(9, "node3", "running"))
+    shop.book()
+    shop.live(60)
+    assert shop.job().note == "waits: node3 is held by reservation 9"
+    assert (shop.slots(), shop.switched()) == ({"node3": "ready"}, [])
+
+
+def test_a_slot_that_a_coming_booking_counts_on_is_not_written(shop: Shop) -> None:
+    other = shop.add_image(b"theirs".ljust(512), "mesh/theirs")
+    later = a_reservation(9, nodes=("node3",), state="booked", starts_at=NOON + timedelta(hours=5))
+    theirs = Deployment(
+        *(9, 9, Role.MESH, other.ref, other.identity, ("node3",), NOON), slot=7, state="hd-ready"
+    )
+    shop.keep(later, theirs, Slot("node3", 7, other.ref, other.identity, "ready"))
+    shop.keep(DeployedNode(9, "node3", "ready"))
+    shop.book()
+    shop.live(60)
+    assert (shop.job().state, shop.slots(), shop.switched()) == ("failed", {"node3": "ready"}, [])
+    assert "slot 7 cannot be written with mesh/debian@1" in shop.job().note
+    assert "reservation 9" in shop.job().note
+
+
+# -- the order to boot the imager -------------------------------------------------------------
+
+
+def test_while_the_job_runs_its_nodes_get_the_imager_and_then_what_is_decided(shop: Shop) -> None:
+    shop.book(("node1",))
+    shop.live(until="watch")
+    assert boots(shop).target == Target(TargetKind.MEMORY, "imager")
+    shop.live()
+    assert (shop.job().state, boots(shop)) == ("done", Order("assigned", DEFAULT))
+
+
+def test_a_node_that_failed_is_not_called_when_it_comes_back(shop: Shop) -> None:
+    shop.silent.add("node1")
+    shop.book(("node1",))
+    shop.live(1000)
+    assert (shop.job().state, boots(shop)) == ("failed", Order("assigned", DEFAULT))
+
+
+def test_a_job_that_nobody_goes_on_with_calls_nobody_once_its_order_has_expired(shop: Shop) -> None:
+    shop.book(("node1",))
+    shop.live(until="watch")
+    [order] = shop.store.overrides()
+    shop.clock.move(seconds=(order.expires_at - shop.clock()).total_seconds())
+    assert boots(shop) == Order("assigned", DEFAULT)
+
+
+def test_a_job_that_is_taken_back_takes_its_orders_along(shop: Shop) -> None:
+    shop.book()
+    shop.live(until="watch")
+    jobs.cancel(shop.store, "bob", 1, clock=shop.clock)
+    shop.run()
+    assert (shop.job().state, shop.store.overrides()) == ("cancelled", [])
+
+
+def test_an_order_of_a_failed_job_does_not_outlive_the_one_that_follows(shop: Shop) -> None:
+    shop.silent.add("node1")
+    shop.book(("node1",))
+    shop.live(1000)
+    shop.silent.clear()
+    jobs.retry(shop.store, "anna", 1, clock=shop.clock)
+    shop.live(200)
+    assert (shop.job().state, shop.store.overrides()) == ("done", [])
+    assert replace(boots(shop), target=None) == Order("assigned", None)
