@@ -5,7 +5,7 @@ import errno
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,11 +25,9 @@ from bootd.clock import utc_now
 from bootd.config import Config
 from bootd.drivers.transport import Network, Offers
 from bootd.events import (
-    Event,
     InternalError,
     OverrideUsed,
     PacketDropped,
-    ScriptSent,
     ServiceStarted,
     ServiceStopped,
     SnapshotPublished,
@@ -42,23 +40,21 @@ from bootd.listeners.dhcp import DhcpListener, DhcpResponder
 from bootd.listeners.reach import Reach, neighbour
 from bootd.listeners.tftp import TftpListener
 from bootd.model import Override
-from bootd.outfit import Outfit, chap_of, dark_tree, luns_room, make_way
+from bootd.outfit import chap_of, dark_tree, make_way
 from bootd.ports import Sockets, bind
 from bootd.services.calendarfeed import CalendarFeeds
 from bootd.services.capturing import CaptureDesk
 from bootd.services.evidence import Evidence
 from bootd.services.feed import SnapshotFeed
 from bootd.services.filescan import FileIndex
-from bootd.services.observe import Observer, observation_of, sighting_of
-from bootd.services.reports import heard_in
+from bootd.services.observe import Observer
 from bootd.services.tasks import TaskDesk
+from bootd.staff import start_workers
 from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
 from bootd.tftpnames import TftpNames, base_url_of
 from bootd.upkeep import HELPER, Upkeep, roots
-from bootd.workers.calendar import Calendar
-from bootd.workers.handlers import HANDLERS
-from bootd.workers.lunduty import LunDuty
+from bootd.witness import Witness
 from netboot.dhcp.delivery import dotted
 from netboot.request import BootRequest
 
@@ -204,6 +200,7 @@ class Daemon:
         )
         self._observer.start()
         stack.callback(self._observer.close)
+        witness = Witness(self._observer, self._clients, self._served_addresses, utc_now)
         evidence = Evidence(
             snapshot=self.snapshot,
             attempts=self._attempts,
@@ -214,37 +211,23 @@ class Daemon:
             mac_at=self._clients.mac_at,
         )
         self._telemetry.listen(evidence.take)
-        self._telemetry.listen(self._write_down)
+        self._telemetry.listen(witness.take)
         self._telemetry.listen(self._addresses.take)
         self._addresses.check(self._snapshot)
 
     def _start_calendar(self, stack: AsyncExitStack) -> None:
-        """Begin to stage, start and end what is booked, on threads of its own."""
-        if not self._config["calendar.enabled"]:
-            return
-        loop = asyncio.get_running_loop()
-
-        def on_loop(call: Callable[..., None], *words: Any) -> None:
-            with suppress(RuntimeError):  # a step that took long may outlive the loop
-                loop.call_soon_threadsafe(call, *words)
-
-        emit, trouble = partial(on_loop, self._emit), partial(on_loop, self._trouble)
-        outfit = Outfit(
-            self._config,
-            emit,
-            committed=self._look_again,
-            way_to_tgtd=self._way_to_tgtd,
-            network=self._network(),
-        )
-        if self._config["luns.backend"]:
-            room = partial(luns_room, self._config)
-            duty = LunDuty(self._open_store, outfit.luns, trouble=trouble, emit=emit, room=room)
-            duty.start()
-            stack.push_async_callback(asyncio.to_thread, duty.stop)
-        calendar = Calendar(self._open_store, outfit, HANDLERS, trouble=trouble)
-        self._wake_calendar = calendar.wake
-        calendar.start()
-        stack.push_async_callback(asyncio.to_thread, calendar.stop)
+        if self._config["calendar.enabled"]:
+            self._wake_calendar = start_workers(
+                self._config,
+                stack,
+                self._open_store,
+                emit=self._emit,
+                trouble=self._trouble,
+                committed=self._look_again,
+                way_to_tgtd=self._way_to_tgtd,
+                network=self._network(),
+            )
+            self._wake_calendar()  # to what was committed while it started
 
     def _network(self) -> Network:
         host_name = self._attribution.host_name
@@ -337,6 +320,9 @@ class Daemon:
     def _interfaces(self) -> list[Mapping[str, object]]:
         return [{"name": i.name, "address": i.address, "index": i.index} for i in self._reach.served]
 
+    def _served_addresses(self) -> set[str]:
+        return {each.address for each in self._reach.served}
+
     def _our_addresses(self) -> set[str]:
         return {dotted(each) for facts in self._reach.facts() for each in facts.own}
 
@@ -348,25 +334,6 @@ class Daemon:
         return f"{', '.join(ports)} on {where}"
 
     # -- what goes on beside the answers ----------------------------------------------------
-
-    def _write_down(self, event: Event) -> None:
-        now = utc_now()
-        itself = not isinstance(event, ScriptSent) or self._is_from(event.client, event.mac)
-        observation = observation_of(event, now, itself=itself)
-        if observation is not None:
-            self._observer.record(observation)
-        word = heard_in(event, now, itself=itself)
-        if word is not None:
-            self._observer.heard(word)
-        sighting = sighting_of(event, now)
-        if sighting is not None:
-            self._observer.sighting(sighting)
-
-    def _is_from(self, client: str, mac: str) -> bool:
-        """Tell whether *client* may be the machine itself: anyone may fetch anybody's script."""
-        known = self._clients.on_link(client) or self._clients.mac_at(client)
-        ours = client.startswith("127.") or any(client == each.address for each in self._reach.served)
-        return known == mac if known else not ours
 
     def _trouble(self, topic: str, text: str) -> None:
         if text:
