@@ -7,6 +7,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import cache_dir, print_json, program
 from bootd.cli.demo import demo, next_commands, tear_down_on_signals
+from bootd.cli.demo_imaging import demo_imaging, next_with_slots
 from bootd.cli.demo_lun import demo_lun, next_with_luns
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def lab() -> None:
 
 lab.add_command(demo)
 lab.add_command(demo_lun)
+lab.add_command(demo_imaging)
 
 _name = click.option("--name", help="Which lab (default: the one there is, else 'lab').")
 
@@ -41,25 +43,30 @@ def _lab(name: str | None) -> "Lab":
               help="Machines: bios, bios-e1000, uefi or uefi-http.")  # fmt: skip
 @click.option("--loss", type=click.FloatRange(0, 90), default=0.0, help="Percent of frames to lose.")
 @click.option("--luns", is_flag=True, help="The machines have no disk and boot from LUNs, with two images.")
-def up(name: str, nodes: str, loss: float, luns: bool) -> None:
+@click.option("--slots", is_flag=True, help="The machines have empty disks for slots, with two images.")
+def up(name: str, nodes: str, loss: float, luns: bool, slots: bool) -> None:
     """Put a lab up: network, bootd, an image, machines (off)."""
-    from bootd.lab import Lab, needs, roots
+    from bootd.lab import Lab, meshes, needs, roots
     from bootd.lab.demo import furnish
     from bootd.lab.machines import parse_spec
 
+    if luns and slots:
+        raise click.UsageError("--luns takes the disks away that --slots would be on: one of them")
     specs = [parse_spec(text) for text in nodes.split(",") if text]
     tear_down_on_signals()
-    needs.check(loss=loss > 0, luns=luns, disks=luns)
-    made = Lab(name, loss=loss).up(luns=luns)
+    needs.check(loss=loss > 0, luns=luns, disks=luns or slots, imaging=slots)
+    made = Lab(name, loss=loss).up(luns=luns, config_extra=meshes.CONFIG if slots else "")
     try:
-        if luns:
+        if slots:
+            meshes.furnish(made, specs, cache=cache_dir(), say=click.echo)
+        elif luns:
             roots.furnish(made, specs, cache=cache_dir(), say=click.echo)
         else:
             furnish(made, specs, cache=cache_dir(), say=click.echo)
     except BaseException:
         made.down()
         raise
-    tell_next = next_with_luns if luns else next_commands
+    tell_next = next_with_slots if slots else next_with_luns if luns else next_commands
     click.echo("\nTo try next:\n" + tell_next(made, [spec.name for spec in specs]))
 
 
@@ -160,15 +167,14 @@ def boot(nodes: tuple[str, ...], name: str | None, follow: bool, timeout: float)
 @click.option("--log", "only_log", is_flag=True, help="Print what it wrote so far and end.")
 def console(node: str, name: str | None, only_log: bool) -> None:
     """Join this terminal to NODE's serial console; Ctrl-] leaves it."""
-    from bootd.lab.console import attach, clean
+    from bootd.lab.console import attach, read_log
     from bootd.lab.needs import check_root
 
     each = _lab(name)
     places = each.places(each.node(node).spec.name)
     check_root()
     if only_log:
-        text = places.console_log.read_text(errors="replace") if places.console_log.exists() else ""
-        click.echo("\n".join(clean(line) for line in text.split("\n")))
+        click.echo(read_log(places.console_log))
         return
     click.echo(f"console of {node}; Ctrl-] leaves", err=True)
     attach(places.console)

@@ -35,6 +35,15 @@ def clean(text: str) -> str:
     return bare.rstrip()
 
 
+def read_log(path: Path) -> str:
+    """Return what the console's log holds, clean.
+
+    Lines end at line feeds alone: SeaBIOS returns the carriage within a word, to set the cursor anew.
+    """
+    octets = path.read_bytes() if path.exists() else b""
+    return "\n".join(clean(line) for line in octets.decode("utf-8", "replace").split("\n"))
+
+
 class ConsoleLog:
     """The log QEMU writes at *path*, read on from the machine's last power-on at each `poll`."""
 

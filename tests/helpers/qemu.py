@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bootd.lab.console import clean
+from bootd.lab.console import read_log
 from bootd.lab.machines import OVMF_CODE, OVMF_VARS, QEMU
 
 SERVER = "10.0.2.2"  # we, as the machine sees us
@@ -46,18 +46,12 @@ async def boot(
         if process.returncode is None:
             process.kill()
         await process.wait()
-    return _text(console)
+    return read_log(console)
 
 
 def _has(console: Path, until: Sequence[str]) -> bool:
-    text = _text(console)
+    text = read_log(console)
     return any(each in text for each in until)
-
-
-def _text(console: Path) -> str:
-    if not console.exists():
-        return ""
-    return "\n".join(clean(line) for line in console.read_text(errors="replace").split("\n"))
 
 
 def _uefi(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bootd.lab import NotArrived
-from bootd.lab.console import ConsoleLog, Line, clean, wait_for
+from bootd.lab.console import ConsoleLog, Line, clean, read_log, wait_for
 
 
 class Clock:
@@ -18,6 +18,8 @@ class Clock:
 
 SEABIOS = "\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS (version 1.16.2)\r"
 BUSYBOX = "n1:/# \x1b[6nBOOTD-REPORTED"  # its shell asks where the cursor is
+# SeaBIOS moves the cursor where a tick of its timer falls between two letters: busy hosts see it in any word
+TICKS = "S\r\x1b[06;02HLOT-STARTED in hd0,m\x1b[06;27H\x1b[06;28Hsdos7\r"
 OVMF = "\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2J\x1b[01;01HBdsDxe: loading"
 
 
@@ -25,6 +27,7 @@ OVMF = "\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2J\x1b[01;01HBdsDxe: loading"
     ("raw", "text"),
     [
         pytest.param(SEABIOS, "SeaBIOS (version 1.16.2)", id="seabios"),
+        pytest.param(TICKS, "SLOT-STARTED in hd0,msdos7", id="seabios on a busy host"),
         pytest.param(BUSYBOX, "n1:/# BOOTD-REPORTED", id="busybox"),
         pytest.param(OVMF, "BdsDxe: loading", id="ovmf"),
         pytest.param("plain  ", "plain", id="trailing blanks"),
@@ -32,6 +35,14 @@ OVMF = "\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2J\x1b[01;01HBdsDxe: loading"
 )
 def test_terminal_commands_of_the_firmware_are_taken_out(raw: str, text: str) -> None:
     assert clean(raw) == text
+
+
+def test_a_word_is_not_torn_by_a_carriage_return_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "console"
+    path.write_bytes(f"before\r\n{TICKS}\nlast".encode())
+    log = ConsoleLog(path)
+    log.poll()
+    assert log.text == read_log(path) == "before\nSLOT-STARTED in hd0,msdos7\nlast"
 
 
 def test_lines_carry_the_time_since_power_on(tmp_path: Path) -> None:
