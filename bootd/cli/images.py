@@ -11,6 +11,7 @@ import click
 from bootd.cli import suggest
 from bootd.cli.context import Site, pass_site, print_json
 from bootd.cli.images_build import build
+from bootd.cli.images_capture import capture
 from bootd.cli.images_history import history
 from bootd.cli.tables import print_table
 from bootd.clock import utc_now
@@ -287,4 +288,5 @@ def retire(site: Site, ref: str) -> None:
 
 
 images.add_command(build)
+images.add_command(capture)
 images.add_command(history)

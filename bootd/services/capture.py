@@ -14,6 +14,7 @@ from bootd.services import images, jobs, nodeset
 from bootd.store import Reads, Store
 
 T = TypeVar("T")
+KEPT = "kept"  # fact of a job: the image that came of it
 WHOLE = "ready"  # the state of a slot that holds something worth keeping
 
 

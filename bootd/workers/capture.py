@@ -16,7 +16,7 @@ from bootd.errors import NotFound, Refused
 from bootd.model import Job, JobPart, Outcome, Override, Target, TargetKind
 from bootd.model.places import Slot
 from bootd.services import images
-from bootd.services.capture import WHOLE, held_by
+from bootd.services.capture import KEPT, WHOLE, held_by
 from bootd.services.capturing import CALLED_AT, LAST_WORDS, READ, ROUND, SWITCH
 from bootd.services.jobs import IMAGE, OPEN, SLOT
 from bootd.store import Reads
@@ -29,7 +29,6 @@ CALL, KEEP, CLOSE = "call", "keep", "close"
 ROUNDS = 2  # times that a node is called
 BUSY_S = 30.0  # between two looks whether the node is free
 POLL_S = 3.0
-KEPT = "kept"  # fact: the image that came of it
 _OVERRIDE, _CAME, _CAME_AT = "override", "came", "came_at"  # facts
 _WORDS = ("capturing", *LAST_WORDS)
 _READING = "reading"
