@@ -127,7 +127,7 @@ def add(site: Site, group: str, size: str, as_json: bool) -> None:
 @_json
 @pass_site
 def remove(site: Site, group: str, dry_run: bool, as_json: bool) -> None:
-    """Forget the pair of GROUP; refused while bookings count on it. Its volumes stay where they are."""
+    """Forget the pair of GROUP; refused while bookings count on it. Its volumes stay until `luns gc`."""
     with site.open_store(make=not dry_run) as store:
         left = service.remove(store, site.actor, group, dry_run=dry_run)
     if not dry_run:
@@ -137,6 +137,7 @@ def remove(site: Site, group: str, dry_run: bool, as_json: bool) -> None:
         return
     click.echo(f"{'would forget' if dry_run else 'forgot'} the LUN pair of {group}")
     click.echo(f"volumes that stay on the LUN backend, if they were made: {', '.join(left)}")
+    click.echo(f"bootd luns gc {group} deletes them")
 
 
 @luns.command()
@@ -178,8 +179,8 @@ def rollback(site: Site, group: str, dry_run: bool, as_json: bool) -> None:
 def gc(site: Site, group: str | None, force: bool, dry_run: bool, as_json: bool) -> None:
     """Delete clones that no booking may still use: of GROUP, or all. bootd serve does so by itself.
 
-    What a machine is logged in to stays, and is named. Clones that no record knows go too: look at
-    --dry-run first where another database was in use.
+    What a machine is logged in to stays, and is named. Clones that no record knows go too, and the
+    sides of pairs that were removed: look at --dry-run first where another database was in use.
     """
     groups = None if group is None else [group]
     swept = lunsweep.Swept()

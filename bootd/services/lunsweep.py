@@ -1,12 +1,13 @@
 """Clones that no node may still use: found on the LUN backend, deleted once nobody is logged in to them.
 
-Only clones of sides of pairs, by name and by parent, are ever touched. What a machine is logged in to
-is left for the next time, and named: sessions end, or a person ends them. A clone that no record knows
-of is left to a person too: with another database configured by mistake, every clone would be one.
+Only clones of sides of pairs, by name and by parent, and sides of pairs that were removed are ever
+touched. What a machine is logged in to is left for the next time, and named: sessions end, or a person
+ends them. A clone that no record knows of is left to a person too: with another database configured by
+mistake, every clone would be one. So is a side: who removed its pair may have meant to add it again.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bootd.drivers.errors import DriverError
@@ -19,6 +20,7 @@ from bootd.store import Reads, Store
 _CLONE = re.compile(r"(?P<group>[^.]+)\.(?P<side>[ab])\.(?P<node>[^.]+)\.(?P<deployment>[1-9][0-9]*)\Z")
 _DIGESTED = re.compile(r".+-[0-9a-f]{12}\Z")  # see `volume_name`
 UNKNOWN = "no record knows it: bootd luns gc deletes it"
+UNPAIRED = "its pair was removed: bootd luns gc deletes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def sweep(
     force: bool = False,
     dry_run: bool = False,
 ) -> Swept:
-    """Delete the clones that nobody needs: of *groups*, or all; of *unknown* ones those too.
+    """Delete the clones that nobody needs, of *groups* or all; with *unknown* what is left to a person too.
 
     With *force* sessions on them are ended. Raises `DriverError` where the backend does not
     say what it has; what cannot be deleted is told and keeps no other from going.
@@ -56,8 +58,8 @@ def sweep(
     volumes = backend.volumes()  # first: whatever is made from now on is not looked at
     garbage = list(_garbage(store, volumes, None if groups is None else set(groups)))
     removed: list[str] = []
-    left = [Left(name, UNKNOWN) for name, is_known in garbage if not is_known and not unknown]
-    taken = [name for name, is_known in garbage if is_known or unknown]
+    left = [Left(name, why) for name, why in garbage if why and not unknown]
+    taken = [name for name, why in garbage if not why or unknown]
     busy = _sessions(backend, taken) if dry_run else {}
     needs = _Needs(store)
     for name in taken:
@@ -104,26 +106,37 @@ def _living(reads: Reads) -> Iterator[Deployment]:
             yield deployment
 
 
-def _garbage(reads: Reads, volumes: Sequence[Volume], groups: set[str] | None) -> Iterator[tuple[str, bool]]:
-    """Yield the clones that nobody needs, and whether a record knows them."""
-    keep, pairs = needed(reads), reads.every(LunPair)
-    recorded = {clone.volume: clone.group for pair in pairs for clone in reads.clones(pair.group)}
-    group_of_side = {side.volume: pair.group for pair in pairs for side in pair.sides}
+def _garbage(reads: Reads, volumes: Sequence[Volume], groups: set[str] | None) -> Iterator[tuple[str, str]]:
+    """Yield what nobody needs, sides last, and why it is left to a person, "" where it is not."""
+    keep = needed(reads)
+    unneeded = [volume for volume in volumes if volume.name not in keep]
+    if not unneeded:
+        return
+    pairs = {pair.group: pair for pair in reads.every(LunPair)}
+    recorded = {clone.volume: clone.group for group in pairs for clone in reads.clones(group)}
+    unpaired = _unpaired(reads, pairs)
+    group_of_side = {side.volume: pair.group for pair in pairs.values() for side in pair.sides} | unpaired
     digested: dict[str, set[str]] = {}
-    for volume in volumes:
+    for volume in sorted(unneeded, key=lambda volume: volume.name in unpaired):
         name = volume.name
-        if name in keep or volume.parent is None:
-            continue
-        group, is_known = recorded.get(name), True
-        if group is None and (found := _CLONE.match(name)) and _is_side(found, volume.parent):
+        group, why = (unpaired if volume.parent is None else recorded).get(name), ""
+        if volume.parent is None:
+            why = UNPAIRED
+        elif group is None and (found := _CLONE.match(name)) and _is_side(found, volume.parent):
             group = found["group"]
-            is_known = _is_of(reads.find(Deployment, int(found["deployment"])), name)
+            why = "" if _is_of(reads.find(Deployment, int(found["deployment"])), name) else UNKNOWN
         elif group is None and _DIGESTED.match(name) and (parent := group_of_side.get(volume.parent)):
             if parent not in digested:
                 digested[parent] = _ever_made(reads, parent)
             group = parent if name in digested[parent] else None
         if group is not None and (groups is None or group in groups):
-            yield name, is_known
+            yield name, why
+
+
+def _unpaired(reads: Reads, paired: Container[str]) -> dict[str, str]:
+    """Return the sides of pairs that were removed, and whose they were: something was staged there once."""
+    groups = {each.group for each in reads.every(Deployment) if each.group and each.group not in paired}
+    return {volume_name(group, side): group for group in groups for side in luns.SIDES}
 
 
 def _is_side(found: re.Match[str], parent: str) -> bool:

@@ -64,10 +64,33 @@ def test_clones_that_no_record_names_any_more_go_too(shop: LunShop, over: Deploy
     assert sweeps(shop) == Swept(CLONES)
 
 
-def test_clones_of_a_pair_that_was_removed_go_and_its_sides_stay(shop: LunShop, over: Deployment) -> None:
+def test_clones_of_a_pair_that_was_removed_go_and_its_sides_wait_for_a_person(
+    shop: LunShop, over: Deployment
+) -> None:
     luns.remove(shop.store, "anna", GROUP)
-    assert sweeps(shop).removed == CLONES
+    assert sweeps(shop) == Swept(CLONES, (Left("rack.b", "its pair was removed: bootd luns gc deletes it"),))
     assert shop.volumes() == {"rack.b"}
+    assert sweeps(shop, unknown=True) == Swept(("rack.b",))
+    assert sweeps(shop, unknown=True) == Swept()
+
+
+def test_side_of_a_removed_pair_goes_after_its_clones(shop: LunShop, over: Deployment) -> None:
+    luns.remove(shop.store, "anna", GROUP)
+    assert sweeps(shop, unknown=True).removed == (*CLONES, "rack.b")
+
+
+def test_sides_of_a_pair_that_was_added_again_stay(shop: LunShop, over: Deployment) -> None:
+    luns.remove(shop.store, "anna", GROUP)
+    luns.add(shop.store, "anna", GROUP, SIZE, clock=shop.clock)
+    sweeps(shop, unknown=True)
+    assert shop.volumes() == {"rack.b"}
+
+
+def test_volume_of_a_group_that_never_had_an_image_is_not_ours(shop: LunShop, over: Deployment) -> None:
+    shop.luns.create("field.a", SIZE)
+    luns.remove(shop.store, "anna", GROUP)
+    sweeps(shop, unknown=True)
+    assert shop.volumes() == {"field.a"}
 
 
 def test_clone_of_a_node_whose_name_does_not_fit_into_a_volumes_is_known_by_all_that_were(
