@@ -21,7 +21,6 @@ from bootd.drivers.transport import (
     SessionStep,
     Way,
 )
-from bootd.errors import BootdError
 from bootd.model import (
     DeployedNode,
     Deployment,
@@ -43,6 +42,7 @@ from bootd.workers import switching
 from bootd.workers.sessions import CALL, SESSION, allot, next_number, session_of, stop_strays
 from bootd.workers.start import NotYet, reservation_of
 from bootd.workers.switching import CYCLED_ONCE
+from bootd.workers.unpacking import Unavailable
 from bootd.workers.work import GivenUp, Work
 
 SWITCH, SEND, WATCH, VERIFY, CLOSE = "switch", "send", "watch", "verify", "close"  # after CALL
@@ -59,12 +59,6 @@ _STEPS = {
 }
 PLACED = ("hd-ready", "run")  # states of a deployment whose nodes boot it already, but for some
 ROUND, OVERRIDES, _CALLED_AT, _AGAIN = "round", "overrides", "called_at", "started_again"  # facts
-
-
-class Unavailable(BootdError):
-    """The image cannot be reached just now."""
-
-    code = "image-unavailable"
 
 
 def deployment_of(work: Work) -> Deployment:

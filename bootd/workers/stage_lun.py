@@ -5,21 +5,17 @@ done again after a kill: the backend takes what is there already as done, and wh
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from bootd.darkstore.errors import BadImage, DarkStoreAway
-from bootd.darkstore.source import Damaged, NotForLun, open_source
-from bootd.darkstore.unpack.errors import MissingTool, ToolFailed
+from bootd.darkstore.source import Damaged, open_source
 from bootd.darkstore.unpack.unpack import check_image, octets_of
 from bootd.drivers.lun import LunBackend, LunBusy, LunRefused
-from bootd.errors import BootdError
 from bootd.lifecycle import DISK_IMAGE
-from bootd.model import DeployedNode, Deployment, DiskImage, ImageKind, JobPart, Outcome, Reservation
-from bootd.services import deployments, images, luns
+from bootd.model import DeployedNode, Deployment, DiskImage, ImageKind, Outcome, Reservation
+from bootd.services import deployments, luns
 from bootd.services.booking import LIVE
-from bootd.services.images import Verdict
 from bootd.store import Transaction
 from bootd.workers import unpacking
 from bootd.workers.lunclones import (
@@ -32,17 +28,12 @@ from bootd.workers.lunclones import (
     node_failed,
     remove_volumes,
 )
+from bootd.workers.unpacking import Shown, Unavailable, damaged, said
 from bootd.workers.work import GivenUp, Work
 
 CLEAR, UNPACK, WRITE, COMPARE = "clear", "unpack", "write", "compare"  # then CLONE
 SIDE_TAKEN_S = 60.0  # until it is looked again whether a side is free
 _DIGEST, _SIZE, _AGAIN = "sha256", "size", "written_again"  # facts
-
-
-class Unavailable(BootdError):
-    """The image cannot be reached just now."""
-
-    code = "image-unavailable"
 
 
 class StageLun:
@@ -78,7 +69,7 @@ def _choose(work: Work) -> None:
     image = _image(work, deployment)
     pair = luns.named(work.store, str(deployment.group))
     unpacking.sweep(work)
-    with _said(work, image):
+    with said(work, image):
         check_image(image, pair.size)
         if image.kind is ImageKind.RAW:
             open_source(work.context.tree, image)
@@ -99,32 +90,6 @@ def _image(work: Work, deployment: Deployment) -> DiskImage:
     if image.state in ("damaged", "retired"):
         raise GivenUp(f"image {image.ref} is {image.state}: {DISK_IMAGE.states[image.state]}")
     return image
-
-
-@contextmanager
-def _said(work: Work, image: DiskImage) -> Iterator[None]:
-    """Say what is wrong with *image*, for good or just now."""
-    try:
-        yield
-    except DarkStoreAway as error:
-        raise Unavailable(f"image {image.ref} is unavailable: {error}") from error
-    except (NotForLun, MissingTool) as error:
-        raise GivenUp(str(error)) from error
-    except ToolFailed as error:
-        if error.status < 0:  # somebody else ended it
-            raise
-        raise GivenUp(f"image {image.ref}: {error}") from error
-    except BadImage as error:
-        raise _damaged(work, image, [mistake.message for mistake in error.mistakes]) from error
-
-
-def _damaged(work: Work, image: DiskImage, problems: Sequence[str]) -> GivenUp:
-    """Note that the image is damaged; return what ends the job."""
-    with work.commit() as change:
-        found = change.find(DiskImage, str(image.ref))
-        if found is not None and "fail-verification" in DISK_IMAGE.events(found.state):
-            change.keep(images.moved_by(found, Verdict(found, tuple(problems)), work.context.clock))
-    return GivenUp(f"image {image.ref} is damaged: {'; '.join(problems)}")
 
 
 # -- its volume -----------------------------------------------------------------------------
@@ -191,8 +156,8 @@ def _unpack(work: Work) -> None:
     """Have a raw disk; a worker that comes after a killed one finds what that one finished."""
     goal = goal_of(work)
     image = _image(work, goal.deployment)
-    shown = _Shown(work, UNPACK, octets_of(image))
-    with _said(work, image):
+    shown = Shown(work, UNPACK, octets_of(image))
+    with said(work, image):
         unpacking.unpack(work, image, goal.pair.size, shown)
     with work.commit(WRITE, note=""):
         work.note_parts(shown.done())
@@ -205,9 +170,9 @@ def _write(work: Work) -> None:
     if unpacked is None and image.kind is not ImageKind.RAW:
         _unpack_anew(work, "the unpacked disk is gone")
         return
-    with _said(work, image):
+    with said(work, image):
         source = open_source(work.context.tree, image, unpacked)
-    shown = _Shown(work, WRITE, source.size)
+    shown = Shown(work, WRITE, source.size)
     _create(backend, goal)
     try:
         backend.write(goal.volume, source, shown)
@@ -216,7 +181,7 @@ def _write(work: Work) -> None:
             _unpack_anew(work, f"the unpacked disk cannot be read: {source.failure}")
             return
         if isinstance(source.failure, Damaged):
-            raise _damaged(work, image, [source.failure.reason]) from error
+            raise damaged(work, image, [source.failure.reason]) from error
         if source.failure is not None:
             raise Unavailable(f"image {image.ref} is unavailable: {source.failure}") from error
         raise
@@ -244,7 +209,7 @@ def _compare(work: Work) -> None:
     """Read the volume back; what does not match is written once more."""
     goal = goal_of(work)
     size = int(work.fact(_SIZE))
-    shown = _Shown(work, COMPARE, size)
+    shown = Shown(work, COMPARE, size)
     digest, octets = hashlib.sha256(), 0
     for chunk in work.context.luns().read(goal.volume):
         digest.update(chunk[: size - octets])
@@ -267,23 +232,6 @@ def _compare(work: Work) -> None:
 
 def _staged(work: Work, change: Transaction, goal: Goal) -> None:
     luns.staged(change, goal.pair.group, goal.side, goal.deployment.image, goal.deployment.digest, work.now)
-
-
-class _Shown:
-    """Progress that people see; it renews the lease, and raises `LeaseLost`."""
-
-    def __init__(self, work: Work, step: str, size: int) -> None:
-        self._work, self._began_at = work, work.now
-        self._part = JobPart(work.job.id, "", step=step, since=self._began_at, size=size)
-
-    def __call__(self, octets: int) -> None:
-        seconds = (self._work.now - self._began_at).total_seconds()
-        rate = int(octets / seconds) if seconds > 0 else 0
-        self._part = replace(self._part, octets=octets, rate=rate)
-        self._work.show(self._part)
-
-    def done(self) -> JobPart:
-        return replace(self._part, octets=self._part.size)
 
 
 # -- leaving it -----------------------------------------------------------------------------
