@@ -169,6 +169,26 @@ class TransportContract:
         assert last.nodes(ReceiverStep.FAILED) == ("node1",)
         assert "did not join" in last.receivers[0].reason
 
+    def test_who_is_left_out_is_waited_for_no_longer(self, bench: Bench) -> None:
+        bench.keep_away("node1")
+        bench.transport.start(replace(bench.order(), join_wait_s=600.0))
+        for session, node in (("s1", "node1"), ("s1", "node9"), ("s9", "node1")):
+            bench.transport.leave_out(session, node, "its disk is too small")
+        last = bench.statuses("s1")[-1]
+        assert (last.receivers[0].step, last.receivers[0].reason) == ("failed", "its disk is too small")
+        assert last.nodes(ReceiverStep.DONE) == ("node2",)
+        bench.transport.leave_out("s1", "node2", "too late")
+        assert bench.transport.status("s1") == last
+
+    def test_where_everybody_is_left_out_the_session_is_over(self, bench: Bench) -> None:
+        for node in ("node1", "node2"):
+            bench.keep_away(node)
+        bench.transport.start(replace(bench.order(), join_wait_s=600.0))
+        for node in ("node1", "node2"):
+            bench.transport.leave_out("s1", node, "no disk")
+        assert {one.reason for one in bench.statuses("s1")[-1].receivers} == {"no disk"}
+        assert bench.transport.sessions() == []
+
     def test_who_dies_is_dropped_and_the_others_finish(self, bench: Bench) -> None:
         bench.let_die("node2")
         bench.transport.start(bench.order("s1", "node1", "node2", "node3"))

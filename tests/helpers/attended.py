@@ -28,6 +28,9 @@ class Attended(Transport):
     def way(self, session: str, node: str) -> Way:
         return self._inner.way(session, node)
 
+    def leave_out(self, session: str, node: str, why: str) -> None:
+        self._inner.leave_out(session, node, why)
+
     def stop(self, session: str) -> None:
         self._inner.stop(session)
 

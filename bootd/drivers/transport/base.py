@@ -143,6 +143,13 @@ class Transport(ABC):
         """
 
     @abstractmethod
+    def leave_out(self, session: str, node: str, why: str) -> None:
+        """Wait no longer for the receiver *node*: unless it is done, it has failed with *why*.
+
+        Not there, over, or without such a receiver: fine.
+        """
+
+    @abstractmethod
     def stop(self, session: str) -> None:
         """Have the session over; who is not done has failed. Over or not there: fine."""
 

@@ -37,14 +37,17 @@ class Leg:
 
 
 class Course:
-    """A session from its start to its end; all times are seconds since the start."""
+    """A session from its start to its end; all times are seconds since the start.
 
-    def __init__(self, order: Order, fates: Mapping[str, Fate]) -> None:
+    With *not_before_s* it has waited so long already.
+    """
+
+    def __init__(self, order: Order, fates: Mapping[str, Fate], not_before_s: float = 0.0) -> None:
         self._order = order
         joins = {node: fates.get(node, Fate()).joins_after_s for node in order.receivers}
         there = {node: s for node, s in joins.items() if s is not None and s <= order.join_wait_s}
         everybody = len(there) == len(order.receivers)
-        self._begin_s = max(there.values()) if everybody else order.join_wait_s
+        self._begin_s = max(not_before_s, *there.values()) if everybody else order.join_wait_s
         self._joined = {node: fates.get(node, Fate()) for node in there}
         self._dropped: dict[str, tuple[float, int]] = {}  # node -> when, and with how many octets
         self._legs = list(self._plan())

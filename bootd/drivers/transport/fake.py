@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -10,6 +10,8 @@ from bootd.drivers.faults import Faults
 from bootd.drivers.tools import Tools
 from bootd.drivers.transport.base import (
     Order,
+    ReceiverStatus,
+    ReceiverStep,
     SessionMissing,
     SessionStatus,
     SessionStep,
@@ -31,8 +33,10 @@ class _Session:
     order: Order
     started_at: datetime
     course: Course
+    fates: dict[str, Fate]
     elapsed_s: float = 0.0  # as last seen: a clock that is set back takes nothing back
     ended: str = ""  # why, before its time
+    left_out: dict[str, ReceiverStatus] = field(default_factory=dict)
 
 
 class FakeTransport(Transport):
@@ -58,6 +62,9 @@ class FakeTransport(Transport):
 
     def way(self, session: str, node: str) -> Way:
         return self._do("way", session, lambda: self._way(self._find(session).order, node))
+
+    def leave_out(self, session: str, node: str, why: str) -> None:
+        self._do("leave-out", session, lambda: self._leave_out(session, node, why))
 
     def stop(self, session: str) -> None:
         self._do("stop", session, lambda: self._end(session, "stopped"))
@@ -91,8 +98,10 @@ class FakeTransport(Transport):
             if order.channel.collides(other.order.channel):
                 raise TransportRefused(order.id, f"its channel collides with session {other.order.id}")
         chunks = opened(order)
-        course = Course(order, dict(self.fates))
-        session = _Session(order, self._tools.clock(), course, ended=_flaw(order, chunks))
+        fates = dict(self.fates)
+        session = _Session(
+            order, self._tools.clock(), Course(order, fates), fates, ended=_flaw(order, chunks)
+        )
         self._sessions[order.id] = session
 
     def _way(self, order: Order, node: str) -> Way:
@@ -104,11 +113,29 @@ class FakeTransport(Transport):
         if found is not None and self._status(found).step is not SessionStep.OVER:
             found.ended = reason
 
+    def _leave_out(self, session: str, node: str, why: str) -> None:
+        """Let it have failed; a session that has not begun goes on as one of the others alone."""
+        found = self._sessions.get(session)
+        if found is None or node not in found.order.receivers:
+            return
+        status = self._status(found)
+        [one] = [receiver for receiver in status.receivers if receiver.node == node]
+        if one.step not in (ReceiverStep.WAITING, ReceiverStep.RECEIVING):
+            return
+        found.left_out[node] = replace(one, step=ReceiverStep.FAILED, rate=0, reason=why)
+        others = tuple(other for other in found.order.receivers if other not in found.left_out)
+        if not others:
+            found.ended = "nobody is left"
+        elif status.step is SessionStep.JOINING:
+            found.course = Course(replace(found.order, receivers=others), found.fates, found.elapsed_s)
+
     def _status(self, session: _Session) -> SessionStatus:
         if not session.ended:
             elapsed_s = (self._tools.clock() - session.started_at).total_seconds()
             session.elapsed_s = max(session.elapsed_s, elapsed_s)
-        return session.course.at(session.elapsed_s, session.ended)
+        status = session.course.at(session.elapsed_s, session.ended)
+        found = {one.node: one for one in status.receivers} | session.left_out
+        return replace(status, receivers=tuple(found[node] for node in session.order.receivers))
 
     def _running(self) -> list[_Session]:
         sessions = (self._sessions[name] for name in sorted(self._sessions))

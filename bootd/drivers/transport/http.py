@@ -74,6 +74,12 @@ class HttpTransport(Transport):
         with self._lock:
             return Way("http", path=FOLDER + self._name(session, node))
 
+    def leave_out(self, session: str, node: str, why: str) -> None:
+        with suppress(SessionMissing):
+            offer = self._find(session)
+            if node in offer.order.receivers:
+                offer.fail(why, self._monotonic(), node)
+
     def stop(self, session: str) -> None:
         with suppress(SessionMissing):
             offer = self._find(session)

@@ -45,6 +45,10 @@ class MixedTransport(Transport):
     def way(self, session: str, node: str) -> Way:
         return self._find(session).way(session, node)
 
+    def leave_out(self, session: str, node: str, why: str) -> None:
+        self.together.leave_out(session, node, why)
+        self.singly.leave_out(session, node, why)
+
     def stop(self, session: str) -> None:
         self.together.stop(session)  # also one that was left behind
         self.singly.stop(session)

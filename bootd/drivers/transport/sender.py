@@ -78,6 +78,10 @@ class Sender:
         with self._lock:
             return self._standing.is_over
 
+    def leave_out(self, node: str, why: str) -> None:
+        with self._lock:
+            self._standing.leave_out(node, why)
+
     def stop(self, why: str) -> None:
         """End it, and return when it is gone; over: fine."""
         self._end(why)
@@ -172,9 +176,11 @@ class Sender:
             joined = self._standing.joined()
             if joined != self._joined:
                 self._joined, self._joined_at = joined, now
+            if self._standing.all_final:
+                return False, "nobody is left"
             if waited and not joined:
                 return False, f"did not join within {self.order.join_wait_s:g} s"
-            enough = waited or len(joined) == len(self.order.receivers)
+            enough = waited or not self._standing.awaited()
             return bool(joined) and enough and now - self._joined_at >= _SETTLE_S, ""
         if self._standing.all_final:
             return False, "" if said.complete else "nobody is left"

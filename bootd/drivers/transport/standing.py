@@ -62,6 +62,16 @@ class Standing:
                 self._final[node] = self._gone(node, one)
                 self.moved_at = now
 
+    def leave_out(self, node: str, why: str) -> None:
+        """The receiver *node* has failed, if it is one and not done."""
+        if node in self._order.receivers and node not in self._final:
+            octets = self._octets() if self._part is not None else 0
+            self._final[node] = ReceiverStatus(node, ReceiverStep.FAILED, octets, reason=why)
+
+    def awaited(self) -> set[str]:
+        """Return who of the receivers has not joined and may still do so."""
+        return set(self._order.receivers) - self._final.keys() - self.joined().keys()
+
     def end(self, reason: str) -> None:
         """The sender is no more; *reason* is why, for those that are not done."""
         if self._over:
@@ -90,7 +100,7 @@ class Standing:
         self._samples.append((now, 0))
         reason = f"did not join within {self._order.join_wait_s:g} s"
         for node in self._order.receivers:
-            if node not in self._part:
+            if node not in self._part and node not in self._final:
                 self._final[node] = ReceiverStatus(node, ReceiverStep.FAILED, reason=reason)
 
     def _gone(self, node: str, one: Participant) -> ReceiverStatus:

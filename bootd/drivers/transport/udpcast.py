@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from contextlib import suppress
 
 from bootd.drivers.tools import Tools
 from bootd.drivers.transport.base import (
@@ -65,6 +66,10 @@ class UdpcastTransport(Transport):
         order = self._find(session).order
         check_receiver(session, node, order.receivers)
         return Way("udpcast", channel=order.channel)
+
+    def leave_out(self, session: str, node: str, why: str) -> None:
+        with suppress(SessionMissing):
+            self._find(session).leave_out(node, why)
 
     def stop(self, session: str) -> None:
         with self._lock:

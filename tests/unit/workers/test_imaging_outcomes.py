@@ -8,6 +8,7 @@ import pytest
 
 from bootd.boot.decide import Order, standing_order
 from bootd.boot.snapshot import Policy
+from bootd.drivers.transport.course import Fate
 from bootd.model import Assignment, DeployedNode, Deployment, Outcome, Role, Slot, Target, TargetKind
 from bootd.services import jobs
 from tests.helpers.deeds import a_reservation
@@ -72,6 +73,17 @@ def test_a_disk_that_is_too_small_is_named_and_the_other_nodes_finish(shop: Shop
     assert (shop.job().state, shop.job().note) == ("partly", "2 of 3 nodes have the image, without node2")
     assert shop.part("node2").note == "the disk has 1 GB; its slots need 40 GB"
     assert shop.slots() == {**ready("node1", "node3"), "node2": "damaged"}
+
+
+def test_a_node_that_fails_before_it_joins_is_waited_for_by_nobody(shop: Shop) -> None:
+    shop.transport.fates["node2"] = Fate(joins_after_s=None)
+    shop.book()
+    shop.live(until="watch")
+    shop.clock.move(seconds=1)
+    shop.say("node2", "failed", "the disk has 1 GB; its slots need 40 GB")
+    shop.live(30)  # to join it had a minute
+    assert [shop.part(node).step for node in ("node1", "node3")] == ["ready", "ready"]
+    assert "its slots need 40 GB" in shop.transport.status("job1-1").receivers[1].reason
 
 
 def test_a_slot_that_a_running_booking_boots_is_not_written(shop: Shop) -> None:
