@@ -192,7 +192,10 @@ def watch(work: Work) -> None:
     """Follow the session to its end; one that nobody needs any more is ended."""
     transport, session = work.context.transport(), session_of(work.job)
     name = session.id if session is not None else ""
-    if not any(work.part(node).step != MISSED for node in work.nodes(Outcome.OPEN)):
+    missed = [node for node in work.nodes(Outcome.OPEN) if work.part(node).step == MISSED]
+    for node in missed:
+        transport.leave_out(name, node, work.part(node).note)
+    if missed == work.nodes(Outcome.OPEN):
         transport.stop(name)
     try:
         status = transport.status(name)
