@@ -14,7 +14,7 @@ from bootd.cli.zone import server_zone
 from bootd.formats.instants import show_instant, zone_name
 from bootd.model import SlotScheme
 from bootd.model.places import DOS, GPT, STANDARD_SCHEME
-from bootd.services import nodeset
+from bootd.services import nodeset, slotschemes
 from bootd.services import slots as service
 from bootd.services.notify import poke
 
@@ -242,7 +242,7 @@ def scheme_set(site: Site, /, group: str, dry_run: bool, **given: Any) -> None:
     name = _group(group)
     with site.open_store(make=not dry_run) as store:
         wanted = replace(store.schemes().of((name,)), group=name, **changes)
-        service.set_scheme(store, site.actor, wanted, dry_run=dry_run)
+        slotschemes.set_scheme(store, site.actor, wanted, dry_run=dry_run)
     poke(site.data_dir)
     slots_of = f"{wanted.device(wanted.first)} to {wanted.device(wanted.last)}"
     click.echo(f"{'the slots would be' if dry_run else 'the slots are'} {slots_of} on {group}")
@@ -255,7 +255,7 @@ def scheme_set(site: Site, /, group: str, dry_run: bool, **given: Any) -> None:
 def scheme_remove(site: Site, group: str, dry_run: bool) -> None:
     """Forget the scheme of GROUP; refused as set is."""
     with site.open_store(make=not dry_run) as store:
-        service.remove_scheme(store, site.actor, _group(group), dry_run=dry_run)
+        slotschemes.remove_scheme(store, site.actor, _group(group), dry_run=dry_run)
     poke(site.data_dir)
     click.echo(f"{'would forget' if dry_run else 'forgot'} the slot scheme of {group}")
 

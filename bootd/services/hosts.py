@@ -9,7 +9,7 @@ from bootd.clock import Clock, utc_now
 from bootd.errors import Conflict, Refused
 from bootd.formats import Format, fields, find_format, ssitab
 from bootd.model import Host, check_device
-from bootd.services import hosttable, nodeset
+from bootd.services import hosttable, nodeset, slotschemes
 from bootd.services.hosttable import Plan
 from bootd.store import JournalEntry, Reads, Store, Transaction
 
@@ -91,6 +91,7 @@ def set_fields(store: Store, actor: str, nodes: str, edit: HostEdit) -> Plan:
             if pair.after.settings.get("uuid") != pair.before.settings.get("uuid"):
                 _refuse_second_uuid(change, pair.after, besides=pair.before.name)
         made = Plan(changed=changed, unchanged=len(table) - len(changed))
+        _check_slots(change, made)
         _carry_out(change, made)
     return made
 
@@ -163,10 +164,16 @@ def import_table(
         if replace_all and not rows and current:
             raise Refused(f"{given.source} has no hosts: bootd hosts remove @all removes all {len(current)}")
         made = hosttable.plan(current, rows, replace=replace_all, source=given.source)
+        _check_slots(change, made)
         if not dry_run:
             _carry_out(change, made)
             _keep_layout(change, given, replace_all)
     return made
+
+
+def _check_slots(change: Transaction, made: Plan) -> None:
+    """Raise `Refused` where hosts would lose slots that hold images or are booked: groups decide that."""
+    slotschemes.check_moved(change, ((pair.before, pair.after) for pair in made.changed))
 
 
 def _carry_out(change: Transaction, made: Plan) -> None:
@@ -229,7 +236,11 @@ def undo(store: Store, actor: str) -> list[JournalEntry]:
     with store.transaction(actor, f"{UNDO} {number}") as change:
         if _newest_standing(change) != number:
             raise Refused("the host table was changed by somebody else meanwhile; nothing was undone")
-        return change.revert(number)
+        before = {host.name: host for host in change.hosts()}
+        entries = change.revert(number)
+        stayed = [host for host in change.hosts() if host.name in before]
+        slotschemes.check_moved(change, ((before[host.name], host) for host in stayed))
+        return entries
 
 
 def _newest_standing(store: Reads) -> int:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bootd.errors import BadValue, NotFound, Refused
+from bootd.errors import Refused
 from bootd.lifecycle import IllegalMove
 from bootd.model import Deployment, ImageRef, Role, Slot, SlotScheme
 from bootd.services import slots
 from bootd.store import Store
-from tests.helpers.bookings import a_disk_image, book, furnish
-from tests.helpers.site import NOON, a_host, memory_store
+from tests.helpers.bookings import book, furnish
+from tests.helpers.site import NOON, memory_store
 
 DEBIAN = ImageRef("mesh", "debian", 1)
 OLD = ImageRef("mesh", "old", 1)
@@ -224,78 +224,3 @@ def test_host_is_shown_slot_by_slot_with_the_bookings_that_count_on_them(store: 
     ]
     with pytest.raises(Refused, match="node1 is a root node"):
         slots.show(store, "node1")
-
-
-# -- schemes ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lab(store: Store) -> Store:
-    """node4 is in the group lab."""
-    with store.transaction("anna") as change:
-        change.put_host(a_host(4, role=Role.MESH, groups=("lab",)))
-    return store
-
-
-def test_scheme_is_kept_and_forgotten(lab: Store) -> None:
-    scheme = SlotScheme("lab", "/dev/nvme0n1", 2, 9, label="gpt")
-    slots.set_scheme(lab, "anna", scheme, dry_run=True)
-    assert lab.every(SlotScheme) == []
-    slots.set_scheme(lab, "anna", scheme)
-    assert lab.schemes().of(("lab",)) == scheme
-    assert slots.remove_scheme(lab, "anna", "lab") == scheme
-    assert lab.every(SlotScheme) == []
-    with pytest.raises(NotFound):
-        slots.remove_scheme(lab, "anna", "lab")
-
-
-@pytest.mark.parametrize(
-    ("scheme", "error"),
-    [
-        pytest.param(SlotScheme("nobody"), NotFound, id="group-without-hosts"),
-        pytest.param(SlotScheme("lab", "sda"), BadValue, id="no-device"),
-        pytest.param(SlotScheme("lab", first=9, last=8), BadValue, id="backwards"),
-        pytest.param(SlotScheme("lab", first=0), BadValue, id="no-partition"),
-        pytest.param(SlotScheme("lab", last=256), BadValue, id="too-many"),
-        pytest.param(SlotScheme("lab", swap_mib=0), BadValue, id="no-swap"),
-        pytest.param(SlotScheme("lab", label="bsd"), BadValue, id="no-such-table"),
-    ],
-)
-def test_scheme_that_cannot_be_is_refused(lab: Store, scheme: SlotScheme, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        slots.set_scheme(lab, "anna", scheme)
-
-
-@pytest.mark.parametrize(
-    ("held", "scheme", "told"),
-    [
-        (holding("node4", 20), SlotScheme("lab", last=19), "slot 20 of node4 holds mesh/old@1"),
-        (Slot("node4", 20, pinned=True), SlotScheme("lab", last=19), "slot 20 of node4 is pinned"),
-        (holding("node4", 20), SlotScheme("lab", "/dev/sdb"), "slot 20 of node4 holds mesh/old@1"),
-        (holding("node4", 20), SlotScheme("lab", label="gpt"), "slot 20 of node4 holds mesh/old@1"),
-        (holding("node4", 20), SlotScheme("lab", last=20), ""),
-        (Slot("node4", 20), SlotScheme("lab", last=19), ""),
-        (holding("node2", 20), SlotScheme("lab", last=19), ""),
-    ],
-    ids=["image", "pinned", "other-disk", "other-table", "still-a-slot", "empty", "other-group"],
-)
-def test_scheme_that_would_lose_an_image_is_refused(
-    lab: Store, held: Slot, scheme: SlotScheme, told: str
-) -> None:
-    keep(lab, held)
-    if told:
-        with pytest.raises(Refused, match=told):
-            slots.set_scheme(lab, "anna", scheme)
-        assert lab.every(SlotScheme) == []
-    else:
-        assert slots.set_scheme(lab, "anna", scheme) == scheme
-
-
-def test_scheme_that_would_lose_a_booked_slot_is_refused(lab: Store) -> None:
-    keep(lab, a_disk_image("old"))
-    booked(lab, slot=20)
-    with pytest.raises(Refused, match="slot 20 of node4 is booked by reservation 1"):
-        slots.set_scheme(lab, "anna", SlotScheme("lab", last=19))
-    keep(lab, SlotScheme("lab", last=30))
-    with pytest.raises(Refused, match=r"slot 20 of node\[2-3\] is booked by reservation 1"):
-        slots.set_scheme(lab, "anna", SlotScheme("", last=19))
