@@ -16,6 +16,8 @@ LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static 
                 grub-common grub-efi-amd64-bin grub-pc-bin
 # What LUNs are exported with in the lab, and the disks on them made with.
 LUN_PACKAGES := tgt mtools dosfstools e2fsprogs fdisk
+# What images are sent with in the lab, and the partitions in them made with.
+IMAGING_PACKAGES := udpcast mtools dosfstools e2fsprogs fdisk
 # Real clients and disk tools for the tests.
 TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs \
                  busybox-static dnsmasq-base iproute2 nftables udpcast wget openssl
@@ -37,11 +39,13 @@ fi
 endef
 
 ##@ Try it
-.PHONY: demo demo-lun serve
+.PHONY: demo demo-lun demo-imaging serve
 demo: lab-packages $(VENV)/.installed ## Boot a BIOS and a UEFI machine in a private virtual lab (KEEP=1: it stays up)
 	@$(SUDO) $(BIN)/bootd lab demo $(if $(KEEP),--keep)
 demo-lun: lab-packages lun-packages $(VENV)/.installed ## Root nodes boot from LUNs, change to the next image and go back (KEEP=1)
 	@$(SUDO) $(BIN)/bootd lab demo-lun $(if $(KEEP),--keep)
+demo-imaging: lab-packages imaging-packages $(VENV)/.installed ## Two images into slots of three machines at once (KEEP=1)
+	@$(SUDO) $(BIN)/bootd lab demo-imaging $(if $(KEEP),--keep)
 serve: serve-packages $(VENV)/.installed ## Answer machines on this host's interfaces (CONFIG=FILE for a configuration)
 	@$(SUDO) $(BIN)/bootd $(if $(CONFIG),--config $(CONFIG)) serve
 
@@ -91,11 +95,13 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Behind the scenes
-.PHONY: lab-packages lun-packages test-packages bench-packages serve-packages
+.PHONY: lab-packages lun-packages imaging-packages test-packages bench-packages serve-packages
 lab-packages:
 	$(call packages,python3-venv $(LAB_PACKAGES))
 lun-packages:
 	$(call packages,$(LUN_PACKAGES))
+imaging-packages:
+	$(call packages,$(IMAGING_PACKAGES))
 test-packages:
 	$(call packages,python3-venv $(TEST_PACKAGES) $(UNPACK_PACKAGES))
 bench-packages:

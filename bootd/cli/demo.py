@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -31,10 +32,7 @@ def demo(keep: bool, timeout: float, name: str) -> int:
 
     needs.check()
     names = [spec.name for spec in NODES]
-    tear_down_on_signals()
-    lab = fresh_lab(name)
-    arrived = False
-    try:
+    with stage(name, keep=keep) as lab:
         lab.up()
         click.echo(
             "a private network: the site's DHCP server (which knows nothing of booting), bootd beside it"
@@ -47,7 +45,18 @@ def demo(keep: bool, timeout: float, name: str) -> int:
         _print_summary(outcome)
         if not arrived:
             print_troubles(lab, outcome)
-        _print_next(lab, keep)
+        rows = ((f"{program()} serve", "on this machine's own network"),)
+        tell_next(lab, next_commands, keep=keep, again="lab demo", own="lab up", more=rows)
+    return 0 if arrived else 1
+
+
+@contextmanager
+def stage(name: str, *, keep: bool) -> "Iterator[Lab]":
+    """Give a lab for a demonstration, not up yet; afterwards, or when a signal ends us, take it down."""
+    tear_down_on_signals()
+    lab = fresh_lab(name)
+    try:
+        yield lab
     except BaseException:
         if keep:
             click.echo(f"\nthe lab stays up; to end it: {program()} lab down --name {name}", err=True)
@@ -55,7 +64,28 @@ def demo(keep: bool, timeout: float, name: str) -> int:
     finally:
         if not keep:
             lab.down()
-    return 0 if arrived else 1
+
+
+def tell_next(
+    lab: "Lab",
+    kept: "Callable[[Lab, list[str]], str]",
+    *,
+    keep: bool,
+    again: str,
+    own: str,
+    more: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Say what to type next: *kept* tells it of a lab that stays up; *again* and *own* are commands."""
+    click.echo("\nTo try next:")
+    if keep:
+        click.echo(kept(lab, list(lab.state().nodes)))
+        return
+    me = program()
+    rows = (
+        (f"{me} {again} --keep", "the same, and the lab stays up"),
+        (f"{me} {own}", "a lab of your own; it prints how to go on"),
+    )
+    click.echo(aligned(*root_shell(), *rows, *more))
 
 
 def fresh_lab(name: str) -> "Lab":
@@ -109,22 +139,6 @@ def _print_summary(outcome: "Outcome") -> None:
         table.add_row(row.node, took, *sizes, "yes" if row.arrived else "no")
     click.echo()
     Console().print(table)
-
-
-def _print_next(lab: "Lab", keep: bool) -> None:
-    click.echo("\nTo try next:")
-    if keep:
-        click.echo(next_commands(lab, list(lab.state().nodes)))
-        return
-    me = program()
-    click.echo(
-        aligned(
-            *root_shell(),
-            (f"{me} lab demo --keep", "the same, and the lab stays up"),
-            (f"{me} lab up", "a lab of your own; it prints how to go on"),
-            (f"{me} serve", "on this machine's own network"),
-        )
-    )
 
 
 def tear_down_on_signals() -> None:

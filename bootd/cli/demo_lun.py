@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bootd.cli.context import cache_dir, program
-from bootd.cli.demo import aligned, fresh_lab, root_shell, tear_down_on_signals
+from bootd.cli.demo import aligned, root_shell, stage, tell_next
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,34 +28,26 @@ def demo_lun(keep: bool, timeout: float, name: str) -> int:
     from bootd.lab import lundemo, needs, roots
 
     needs.check(luns=True, disks=True)
-    tear_down_on_signals()
-    lab = fresh_lab(name)
-    told = None
-    try:
+    with stage(name, keep=keep) as lab:
         lab.up(luns=True)
         click.echo(
             "a private network: the site's DHCP server, bootd, and an iSCSI target that bootd keeps LUNs on"
         )
         roots.furnish(lab, roots.NODES, cache=cache_dir(), say=click.echo)
-        told = lundemo.tell(lab, _print_line(utc_now()), click.echo, patience_s=timeout)
+        told = lundemo.tell(lab, print_line(utc_now()), click.echo, patience_s=timeout)
         tell_times(told)
         tell_clones(told)
         if not told.is_whole:
-            _print_troubles(lab)
-        _print_next(lab, keep)
-    except BaseException:
-        if keep:
-            click.echo(f"\nthe lab stays up; to end it: {program()} lab down --name {name}", err=True)
-        raise
-    finally:
-        if not keep:
-            lab.down()
-    return 0 if told is not None and told.is_whole else 1
+            print_console_ends(lab)
+        tell_next(lab, next_with_luns, keep=keep, again="lab demo-lun", own="lab up --luns")
+    return 0 if told.is_whole else 1
 
 
-def _print_line(began_at: "datetime") -> "Show":
+def print_line(began_at: "datetime", width: int = 5) -> "Show":
+    """Return what prints a line with the seconds since *began_at*."""
+
     def show(line: "Line") -> None:
-        click.echo(f"{(line.at - began_at).total_seconds():6.1f} s  {line.who:<5}  {line.text}")
+        click.echo(f"{(line.at - began_at).total_seconds():6.1f} s  {line.who:<{width}}  {line.text}")
 
     return show
 
@@ -105,24 +97,11 @@ def _sessions(sessions: tuple[str, ...]) -> str:
     return ", ".join(words) or "nobody"
 
 
-def _print_troubles(lab: "Lab") -> None:
+def print_console_ends(lab: "Lab") -> None:
     click.echo("\nnot everything came to its end. The jobs:")
     click.echo(lab.bootd("jobs", "list", "--all", check=False).stdout)
     for node in lab.state().nodes:
         click.echo(f"console of {node} ends with:\n{lab.console(node).tail()}\n")
-
-
-def _print_next(lab: "Lab", keep: bool) -> None:
-    me = program()
-    click.echo("\nTo try next:")
-    if keep:
-        click.echo(next_with_luns(lab, list(lab.state().nodes)))
-        return
-    rows = (
-        (f"{me} lab demo-lun --keep", "the same, and the lab stays up"),
-        (f"{me} lab up --luns", "a lab of your own; it prints how to go on"),
-    )
-    click.echo(aligned(*root_shell(), *rows))
 
 
 def next_with_luns(made: "Lab", nodes: list[str]) -> str:

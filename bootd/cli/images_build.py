@@ -33,10 +33,10 @@ _TABLES = ("gpt", "mbr")
 def build(site: Site, name: str, recipe: str, table: str, label: str, report: str, as_json: bool) -> None:
     """Build a disk from Debian's packages and add it as the next version of PROJECT/NAME.
 
-    It boots from a LUN on BIOS and on UEFI, with its root file system on that LUN. Packages are
-    downloaded once and kept in ~/.cache/bootd.
+    It boots from a LUN on BIOS and on UEFI, with its root file system on that LUN; slotroot is one
+    partition, for slots of mesh nodes. Packages are downloaded once and kept in ~/.cache/bootd.
     """
-    from bootd.imagebuild import disk
+    from bootd.imagebuild import disk, partition
 
     with site.read_store() as store:
         service.check_new(store, name)
@@ -44,9 +44,13 @@ def build(site: Site, name: str, recipe: str, table: str, label: str, report: st
     tree = Tree(site.config.dark_store, site.config["images.dark_store_mount"])
     words = disk.Words(label or name, report)
     of = disk.gather(folder, cache=cache_dir(), progress=_say)
-    _say(f"making a disk of it ({table})")
+    _say("making a partition of it" if of.recipe.is_partition else f"making a disk of it ({table})")
     with tempfile.TemporaryDirectory(prefix="bootd-disk-") as scratch:
-        output = disk.write(of, Path(scratch) / f"{folder.name}.raw", words, disk.Table(table))
+        output = Path(scratch) / f"{folder.name}.raw"
+        if of.recipe.is_partition:
+            partition.write(of, output, words)
+        else:
+            disk.write(of, output, words, disk.Table(table))
         with site.open_store() as store:
             image = service.add(store, site.actor, tree, name, output, clock=utc_now)
     poke(site.data_dir)

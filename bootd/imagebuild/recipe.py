@@ -1,8 +1,8 @@
 """Read an image's recipe: ``images/<name>/recipe.toml`` with ``init`` and ``files/`` beside it.
 
 A recipe with a table ``[disk]`` is that of a disk: its kernel and initramfs come to the first
-partition, what is in ``root/`` to the second. ``image.base`` names a recipe beside it whose init,
-files and programs it has too.
+partition, what is in ``root/`` to the second; with ``partition = true`` all of it comes to one.
+``image.base`` names a recipe beside it whose init, files and programs it has too.
 """
 
 import re
@@ -31,6 +31,7 @@ class Recipe:
     modules: tuple[str, ...]  # as `modprobe` names them; what they depend on comes by itself
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # package -> files of it
     root_mb: int | None = None  # MiB of a disk's root file system; None where this is no disk
+    is_partition: bool = False  # it is no disk after all: the one partition that comes into a slot
     base: "Recipe | None" = None  # whose init, files and programs it has too, but for those of its own
 
     @property
@@ -58,7 +59,7 @@ _KEYS = {
     ("kernel", "modules"): list,
 }
 _PROGRAMS = "programs"  # a table whose keys are packages
-_MAY_BE = {("disk", "root_mb"): int, ("image", "base"): str}
+_MAY_BE = {("disk", "root_mb"): int, ("disk", "partition"): bool, ("image", "base"): str}
 _ROOT_MB = range(8, 65536)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
@@ -92,6 +93,7 @@ def load(folder: Path, *, asked_by: tuple[str, ...] = ()) -> Recipe:
         programs={**(base.programs if base else {}), **_programs(document)},
         base=base,
         root_mb=document["disk"]["root_mb"] if "disk" in document else None,
+        is_partition=document.get("disk", {}).get("partition", False),
     )
 
 
@@ -146,6 +148,8 @@ def _wrong(document: dict[str, Any]) -> list[str]:
             found.append(f"{_PROGRAMS}.{package}: expected a list of paths in that package")
     if isinstance(disk, dict) and (type(disk.get("root_mb")) is not int or disk["root_mb"] not in _ROOT_MB):
         found.append(f"disk.root_mb: expected MiB from {_ROOT_MB.start} to {_ROOT_MB.stop - 1}")
+    if isinstance(disk, dict) and not isinstance(disk.get("partition", False), bool):
+        found.append("disk.partition: expected true or false")
     return found
 
 

@@ -19,6 +19,7 @@ COMMON = {
 }
 LOSS = {"nft": "nftables"}
 LUNS = {"tgtd": "tgt"}
+IMAGING = {"udp-sender": "udpcast", "debugfs": "e2fsprogs"}
 # what a disk is made with (bootd/imagebuild/tools.py)
 DISKS = {
     "grub-mkimage": "grub-common",
@@ -39,10 +40,13 @@ def missing(wanted: Iterable[tuple[str, str]], exists: Callable[[str], bool] | N
     return list(dict.fromkeys(package for thing, package in wanted if not is_there(thing)))
 
 
-def check(*, loss: bool = False, luns: bool = False, disks: bool = False) -> None:
+def check(*, loss: bool = False, luns: bool = False, disks: bool = False, imaging: bool = False) -> None:
     """Raise `LabError` with everything that is missing at once."""
     check_root()
-    wanted = COMMON | (LOSS if loss else {}) | (LUNS if luns else {}) | (DISKS if disks else {})
+    parts = ((LOSS, loss), (LUNS, luns), (DISKS, disks), (IMAGING, imaging))
+    wanted = COMMON | {
+        thing: package for part, is_asked in parts if is_asked for thing, package in part.items()
+    }
     packages = missing(wanted.items())
     if packages:
         raise LabError(

@@ -1,4 +1,4 @@
-"""What happens in a lab while root nodes change what they boot, as timed lines for people to watch."""
+"""What happens in a lab while machines change what they boot, as timed lines for people to watch."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,10 +34,10 @@ Show = Callable[[Line], None]
 
 
 class Watch:
-    """Shows each step of *nodes*, each turn of a job and the consoles' words, once, from now on."""
+    """Shows each step of *nodes*, turns of jobs (with *jobs*) and the consoles' words, once, from now on."""
 
-    def __init__(self, lab: Lab, nodes: Sequence[str], show: Show) -> None:
-        self._lab, self._nodes, self._show = lab, nodes, show
+    def __init__(self, lab: Lab, nodes: Sequence[str], show: Show, *, jobs: bool = True) -> None:
+        self._lab, self._nodes, self._show, self._tells_jobs = lab, nodes, show, jobs
         self._open = store_opener(lab)
         with self._open() as store:
             self._follower = Follower(self._open, nodes, newest(store))
@@ -50,7 +50,7 @@ class Watch:
         while True:
             with self._open() as store:
                 arrived = is_so(store)
-                new = list(self._turns(store))
+                new = list(self._turns(store)) if self._tells_jobs else []
             new += [*self._steps(), *self._consoles()]
             for line in sorted(new, key=lambda line: line.at):
                 self._show(line)
