@@ -13,10 +13,10 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bootd.darkstore.errors import DarkStoreAway
 from bootd.darkstore.incoming import CHUNK, owned_alike, said
@@ -97,34 +97,24 @@ class Upload:
             return State()
 
     def check_room(self, octets: int) -> None:
-        """Raise `BadPiece` where *octets* more do not fit."""
-        with reachable(str(self.folder)):
+        """Raise `BadPiece` where *octets* more do not fit, `DarkStoreAway` where that cannot be told."""
+        with self._reachable():
             free = shutil.disk_usage(self.folder).free
         if octets + SPARE > free:
             raise BadPiece("no-room", f"the dark store has room for {max(0, free - SPARE):,} octets more")
 
-    @contextmanager
-    def receiving(self) -> Iterator["Receiving"]:
-        """Give a place for one piece to come in; what is not `put` at the end of the block is gone."""
+    def receive(self) -> "Receiving":
+        """Return a place for one piece to come in; raises `BadPiece`, `DarkStoreAway`."""
         path = self.folder / f"coming-{secrets.token_hex(4)}"
-        try:
-            file = path.open("xb")
-        except FileNotFoundError as error:
-            raise _gone() from error
-        except OSError as error:
-            raise DarkStoreAway(f"{self.folder} cannot be written: {error.strerror}") from error
-        try:
-            with file:
-                yield Receiving(path, file)
-        finally:
-            path.unlink(missing_ok=True)
+        with self._reachable():
+            return Receiving(self, path, path.open("xb"))
 
     def put(self, piece: Piece, round_: int, came: "Receiving") -> State:
         """Have a piece count; one that does already is only compared. Raises `BadPiece`, `DarkStoreAway`."""
         digest, octets = came.close()
         if digest != piece.sha256:
             raise BadPiece("bad-digest", f"piece {piece.number} did not arrive as it was sent")
-        with self._locked():
+        with self._reachable(), self._locked():
             state = self.state()
             if state.round != round_ or state.end is not None:
                 raise BadPiece("not-wanted", "this round of the job is over")
@@ -146,7 +136,7 @@ class Upload:
 
     def end(self, round_: int, end: Mapping[str, Any]) -> State:
         """Keep what the sender says at the end: no piece comes after it."""
-        with self._locked():
+        with self._reachable(), self._locked():
             state = self.state()
             if state.round != round_:
                 raise BadPiece("not-wanted", "this round of the job is over")
@@ -182,11 +172,23 @@ class Upload:
     # -- on the disk ---------------------------------------------------------------------------
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _reachable(self) -> Iterator[None]:
+        """Tell a folder that was discarded from a dark store that is away, or full."""
         try:
-            held = lock_folder(self.folder, fcntl.LOCK_EX)
-        except FileNotFoundError as error:
-            raise _gone() from error
+            yield
+        except OSError as error:
+            if error.errno in _FULL:
+                raise BadPiece("no-room", "the dark store is full") from error
+            if isinstance(error, FileNotFoundError) and self._is_discarded():
+                raise BadPiece("not-wanted", "what came was discarded: the job is over") from error
+            raise DarkStoreAway(f"{self.folder} cannot be written: {error.strerror}") from error
+
+    def _is_discarded(self) -> bool:
+        return self.folder.parent.is_dir() and not self.folder.exists()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        held = lock_folder(self.folder, fcntl.LOCK_EX)
         try:
             yield
         finally:
@@ -238,8 +240,9 @@ class Upload:
 class Receiving:
     """A piece as it comes in."""
 
-    def __init__(self, path: Path, file: Any) -> None:
-        self.path, self._file, self._digest, self.octets = path, file, hashlib.sha256(), 0
+    def __init__(self, upload: Upload, path: Path, file: BinaryIO) -> None:
+        self._upload, self.path, self._file = upload, path, file
+        self._digest, self.octets = hashlib.sha256(), 0
 
     def take(self, chunk: bytes) -> None:
         """Write what came; raises `BadPiece` where it is too much or does not fit."""
@@ -247,22 +250,21 @@ class Receiving:
         if self.octets > PIECE:
             raise BadPiece("too-large", f"a piece has {PIECE} octets at most")
         self._digest.update(chunk)
-        try:
-            with reachable(str(self.path)):
-                self._file.write(chunk)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise BadPiece("no-room", "the dark store is full") from error
-            raise DarkStoreAway(f"{self.path} cannot be written: {error.strerror}") from error
+        with self._upload._reachable():
+            self._file.write(chunk)
 
     def close(self) -> tuple[str, int]:
         """Return digest and length of what came."""
-        self._file.close()
+        with self._upload._reachable():
+            self._file.close()
         return self._digest.hexdigest(), self.octets
 
-
-def _gone() -> BadPiece:
-    return BadPiece("not-wanted", "what came was discarded: the job is over")
+    def discard(self) -> None:
+        """Remove it; what was put lies elsewhere by then."""
+        with suppress(OSError):  # a dark store that is away is swept when it is back
+            self._file.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 def sweep(root: Path, is_needed: Callable[[int], bool]) -> None:

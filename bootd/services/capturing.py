@@ -12,8 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from bootd.darkstore import saveparts
-from bootd.darkstore.captured import PIECE, BadPiece, Piece, Receiving, State, Upload
-from bootd.darkstore.errors import DarkStoreAway
+from bootd.darkstore.captured import PIECE, BadPiece, Piece, State, Upload
 from bootd.darkstore.tree import Tree
 from bootd.model import Host, Job, JobKind, JobPart, Outcome, SlotScheme
 from bootd.services import disklayout
@@ -26,6 +25,7 @@ ROUND, CALLED_AT = "round", "called_at"  # facts of a job
 SWITCH, READ = "switch", "read"  # steps in which its node reads
 LAST_WORDS = ("captured", "failed")  # after them the node has nothing to do in this round
 DISK = "disk"  # setting of a host
+_NOTE_LENGTH = 200  # characters
 _THREADS = 4  # pieces of so many nodes are written side by side
 
 
@@ -120,10 +120,13 @@ class CaptureDesk:
             raise BadPiece("too-large", f"a piece has 1 to {PIECE} octets")
         upload = await self._run(self._upload, sender)
         await self._run(upload.check_room, octets)
-        with upload.receiving() as came:
+        came = await self._run(upload.receive)
+        try:
             async for chunk in chunks:
                 await self._run(came.take, chunk)
-            return await self._run(partial(self._put, upload, sender, piece, came))
+            return await self._run(upload.put, piece, sender.round, came)
+        finally:
+            self._threads.submit(came.discard)
 
     async def end(self, sender: Sender, form: Mapping[str, str]) -> State:
         """Keep what the node says of all it has sent; raises `BadPiece`, `DarkStoreAway`."""
@@ -147,12 +150,6 @@ class CaptureDesk:
             raise BadPiece("not-wanted", "the job was ended, or does not wait for this node any more")
         return capture
 
-    def _put(self, upload: Upload, sender: Sender, piece: Piece, came: Receiving) -> State:
-        try:
-            return upload.put(piece, sender.round, came)
-        except OSError as error:
-            raise DarkStoreAway(f"{upload.folder} cannot be written: {error.strerror}") from error
-
     def _end(self, sender: Sender, form: Mapping[str, str]) -> State:
         capture = self._find(sender)
         try:
@@ -160,5 +157,6 @@ class CaptureDesk:
             counts = {key: int(form.get(key, "")) for key in ("pieces", "octets")}
         except ValueError as error:
             raise BadPiece("bad-description", f"what it said of the slot makes no sense: {error}") from error
-        kept = {key: form.get(key, "") for key in (*saveparts.FIELDS, "sha256", "note")}
+        kept = {key: form.get(key, "") for key in (*saveparts.FIELDS, "sha256")}
+        kept["note"] = "".join(c for c in form.get("note", "") if c.isprintable())[:_NOTE_LENGTH]
         return Upload(self._tree.root, sender.job).end(sender.round, {**kept, **counts})

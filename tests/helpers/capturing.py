@@ -62,10 +62,13 @@ def pieces_of(octets: bytes) -> Iterator[tuple[Piece, bytes]]:
 
 
 def put(upload: Upload, piece: Piece, content: bytes, round_: int = 1) -> State:
-    with upload.receiving() as came:
+    came = upload.receive()
+    try:
         for at in range(0, len(content), 1 << 20):
             came.take(content[at : at + (1 << 20)])
         return upload.put(piece, round_, came)
+    finally:
+        came.discard()
 
 
 class Studio(Workshop):

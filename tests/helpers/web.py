@@ -120,10 +120,11 @@ class Site:
 
 
 @asynccontextmanager
-async def running(site: Site) -> AsyncIterator[Site]:
-    """Serve *site* on a loopback port of its own."""
+async def running(site: Site, port: int = 0) -> AsyncIterator[Site]:
+    """Serve *site* on a loopback port of its own, or on *port* again."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
         site.port = sock.getsockname()[1]
         runner = await serve(make_app(site.parts), [sock], site.events.append)
         try:

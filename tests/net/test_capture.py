@@ -2,98 +2,29 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from io import BytesIO
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, FormData
 
-from bootd.darkstore.captured import PIECE, State, Upload
-from bootd.darkstore.tree import Tree
-from bootd.events import NodeReportRefused, PieceRefused, SlotCaptured
-from bootd.http.capture import END, ROUTE
-from bootd.model import Job, JobKind, JobPart, Project
+from bootd.darkstore.captured import PIECE
+from bootd.events import NodeReportRefused, SlotCaptured
+from bootd.http.capture import ROUTE
+from bootd.model import Job
 from bootd.services import jobs
-from bootd.services.capturing import CALLED_AT, ROUND, CaptureDesk
-from bootd.store import Store
+from bootd.services.capturing import CALLED_AT, ROUND
+from tests.helpers.capturenode import OTHER_MAC, Node
 from tests.helpers.capturing import TWO_PIECES, a_form, pieces_of
-from tests.helpers.site import file_store
 from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, ask, raw, running
-
-OTHER_MAC = "52:54:00:ab:cd:02"
-ROW = {"job": "1", "round": "1"}
-
-
-@dataclass
-class Node:
-    """A machine whose slot 7 is captured by job 1, and the boot port it sends to."""
-
-    folder: Path
-    arp: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.tree = Tree(self.folder / "dark")
-        self.tree.root.mkdir()
-        self.upload.begin(1)
-        facts = {jobs.SLOT: 7, jobs.IMAGE: "mesh/mine", ROUND: 1, CALLED_AT: NOON.isoformat()}
-        job = Job(1, JobKind.CAPTURE, None, None, ("node1",), NOON, "anna", NOON, "running", "read")
-        with self.store() as store, store.transaction("anna", "furnish") as change:
-            change.put_hosts([a_host(), a_host("node2", OTHER_MAC)])
-            change.keep(Project("mesh", "anna", NOON))
-            change.keep(replace(job, facts=facts))
-            change.put_job_parts([JobPart(1, "node1", "reading", since=NOON)])
-        self.new_site()
-
-    def new_site(self) -> None:
-        """Have a bootd that knows nothing of what came before but what is on the disk."""
-        self.site = Site(a_snapshot(a_host(), a_host("node2", OTHER_MAC)), arp=self.arp)
-        self.desk = CaptureDesk(self.store, self.tree)
-        self.site.parts = replace(self.site.parts, captures=self.desk)
-
-    def store(self) -> Store:
-        return file_store(self.folder)
-
-    @property
-    def upload(self) -> Upload:
-        return Upload(self.folder / "dark", 1)
-
-    @property
-    def state(self) -> State:
-        return self.upload.state()
-
-    def token(self, mac: str = MAC) -> str:
-        return self.site.parts.tokens.mint(mac, None, NOON)
-
-    async def post(
-        self, number: int, content: bytes, *, token: str | None = None, **query: str
-    ) -> tuple[int, str]:
-        told = {**ROW, "piece": str(number), "sha256": hashlib.sha256(content).hexdigest(), **query}
-        headers = {"Authorization": f"Bearer {self.token() if token is None else token}"}
-        url = f"http://127.0.0.1:{self.site.port}{ROUTE}"
-        async with (
-            ClientSession() as session,
-            session.post(url, params=told, data=BytesIO(content), headers=headers) as reply,
-        ):
-            return reply.status, await reply.text()
-
-    async def end(self, form: Mapping[str, str], **changes: str) -> tuple[int, str]:
-        fields = {**ROW, "token": self.token(), **form, **changes}
-        url = f"http://127.0.0.1:{self.site.port}{END}"
-        async with ClientSession() as session, session.post(url, data=FormData(fields)) as reply:
-            return reply.status, await reply.text()
-
-    def refusals(self) -> list[str]:
-        return [event.why for event in self.site.of_kind(PieceRefused)]
 
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
     made = Node(tmp_path)
     yield made
-    await made.desk.aclose()
+    await made.aclose()
 
 
 # -- as it should go ----------------------------------------------------------------------------
@@ -125,7 +56,7 @@ async def test_daemon_killed_between_two_pieces_goes_on_where_it_was(node: Node)
     [(_, first), (_, second)] = pieces_of(TWO_PIECES)
     async with running(node.site):
         await node.post(0, first)
-    await node.desk.aclose()
+    await node.aclose()
     with (node.upload.folder / "volumes" / "aa").open("ab") as file:
         file.write(b"half of the next")
     node.new_site()
@@ -182,7 +113,7 @@ async def test_another_machine_on_the_link_with_our_token_is_found_out(tmp_path:
     node = Node(tmp_path, arp={"127.0.0.1": OTHER_MAC})
     async with running(node.site):
         got, text = await node.post(0, b"octets", token=node.token(MAC))
-    await node.desk.aclose()
+    await node.aclose()
     assert (got, node.state.pieces) == (403, 0)
     assert "token-other-machine" in text
 
