@@ -42,7 +42,7 @@ async def get_image(request: web.Request) -> web.StreamResponse:
         response.headers["Content-Range"] = f"bytes {span.start}-{span.start + span.count - 1}/{size}"
     response.content_length = span.count
     if request.method != "HEAD":
-        offered.offer.begin(offered.node, _now())
+        offered.offer.begin(offered.node, _now(), span.start)
     await response.prepare(request)
     if request.method != "HEAD":
         await _send_watched(request, response, parts, offered, span)

@@ -55,10 +55,18 @@ class Offer:
         with self._lock:
             return self._look(node, now).final is None
 
-    def begin(self, node: str, now: float) -> None:
+    def begin(self, node: str, now: float, start: int = 0) -> None:
+        """*node* asks for the octets from *start* on: it has those before, be it that we never sent them.
+
+        They came by a connection that was cut, or from a bootd that was killed. Whether they are
+        the right ones the digest tells.
+        """
         with self._lock:
             fetch = self._look(node, now)
             fetch.begun, fetch.moved_at = True, now
+            if start:
+                fetch.sent, fetch.arrived = (_with(spans, 0, start) for spans in (fetch.sent, fetch.arrived))
+                fetch.samples.clear()
 
     def reading(self, node: str, now: float, *, is_waiting: bool) -> None:
         """The next octets are being read from where the image lies, or have been."""

@@ -29,6 +29,19 @@ def test_all_octets_sent_are_not_all_octets_there() -> None:
     assert offered.status(3.0).receivers[0].octets == SIZE
 
 
+def test_who_asks_for_the_rest_has_what_was_cut_off_or_sent_by_a_bootd_that_was_killed() -> None:
+    cut, anew = offer(), offer()
+    cut.begin("node1", 1.0)
+    cut.sent("node1", 0, 500, 2.0)  # and then the line broke: nobody knows what of it came
+    for each in (cut, anew):
+        each.begin("node1", 3.0, start=400)
+        assert each.status(3.0).receivers[0].octets >= 400
+        each.sent("node1", 400, SIZE - 400, 4.0)
+        assert step(each, 4.0) is ReceiverStep.RECEIVING
+        each.arrived("node1", 400, SIZE - 400, 5.0)
+        assert step(each, 5.0) is ReceiverStep.DONE
+
+
 def test_an_octet_fetched_twice_is_one_octet() -> None:
     offered = offer()
     offered.begin("node1", 1.0)
