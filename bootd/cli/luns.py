@@ -15,7 +15,7 @@ from bootd.errors import BootdError
 from bootd.formats.instants import show_instant, zone_name
 from bootd.model import LunClone, LunPair, LunSide
 from bootd.outfit import Outfit, has_no_volumes
-from bootd.services import lunflip, lunlooks, lunsweep, nodeset
+from bootd.services import lunflip, lunlooks, lunrenew, lunsweep, nodeset
 from bootd.services import luns as service
 from bootd.services.lunflip import Flipped
 from bootd.services.lunlooks import Told
@@ -166,6 +166,34 @@ def rollback(site: Site, group: str, dry_run: bool, as_json: bool) -> None:
     with site.open_store(make=not dry_run) as store:
         done = lunflip.rollback(store, site.actor, group, clock=utc_now, dry_run=dry_run)
     _flipped(site, done, dry_run, as_json)
+
+
+@luns.command()
+@_pair
+@click.argument("nodes", metavar="NODESET", shell_complete=suggest.node_set)
+@_dry_run
+@_json
+@pass_site
+def renew(site: Site, group: str, nodes: str, dry_run: bool, as_json: bool) -> None:
+    """Give nodes new clones of the image that they run, and start them anew: what they wrote is lost.
+
+    For disks that are broken: of nodes that had no room left to write, or that wrote nonsense.
+    """
+    with site.open_store(make=not dry_run) as store:
+        names = [host.name for host in nodeset.parse(nodes, store.hosts())]
+        done = lunrenew.renew(store, site.actor, group, names, clock=utc_now, dry_run=dry_run)
+    if not dry_run:
+        poke(site.data_dir)
+    if as_json:
+        made = [] if dry_run else [job.id for job in done.jobs]
+        print_json({"group": group, "nodes": list(done.nodes), "jobs": made, "dry_run": dry_run})
+        return
+    click.echo(
+        f"{nodeset.fold(done.nodes)}: {'would lose' if dry_run else 'lose'} what was written, get new clones"
+    )
+    if not dry_run:
+        for job in done.jobs:
+            click.echo(f"next: bootd jobs follow {job.id}")
 
 
 @luns.command()

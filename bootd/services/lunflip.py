@@ -6,7 +6,7 @@ and is started anew. Their clones of the other side stay as they are, so that th
 gives them what they had. What is booked for later is not touched: its start makes its own side active.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -71,9 +71,9 @@ def _by_hand(store: Store, actor: str, group: str, what: str, now: datetime, dry
 
 def _flip(change: Transaction, actor: str, group: str, what: str, now: datetime) -> Flipped:
     before = luns.named(change, group)
-    live = list(_under_way(change, group))
+    live = list(under_way(change, group))
     for reservation, _ in live:
-        _check_no_jobs(change, reservation)
+        check_no_jobs(change, reservation)
     if what == "luns rollback":
         after = luns.rollback(change, group, now)
     else:
@@ -88,7 +88,7 @@ def _flip(change: Transaction, actor: str, group: str, what: str, now: datetime)
     return Flipped(before, after, tuple(followers), tuple(made))
 
 
-def _under_way(reads: Reads, group: str) -> Iterator[tuple[Reservation, Deployment]]:
+def under_way(reads: Reads, group: str) -> Iterator[tuple[Reservation, Deployment]]:
     """Yield the deployments whose nodes boot from the pair now."""
     for deployment in luns.users(reads, group):
         reservation = reads.find(Reservation, deployment.reservation)
@@ -96,7 +96,7 @@ def _under_way(reads: Reads, group: str) -> Iterator[tuple[Reservation, Deployme
             yield reservation, deployment
 
 
-def _check_no_jobs(reads: Reads, reservation: Reservation) -> None:
+def check_no_jobs(reads: Reads, reservation: Reservation) -> None:
     """Refuse to change what nodes boot while a job brings them there."""
     open_jobs = reads.jobs(states=jobs.OPEN, reservation=reservation.id)
     busy = [job for job in open_jobs if job.kind is not JobKind.WRITE_SLOT]
@@ -123,20 +123,29 @@ def _follow(
         volume = luns.clone_volume(moved, pair.active, name)
         has_clone = volume in made
         node = nodes.get(name) or DeployedNode(deployment.id, name)
-        change.keep(_standing(node, volume if has_clone else "", pair, now))
+        change.keep(_placed(node, volume, now) if has_clone else made_anew(node, pair.active, now))
         followers.append(
             Follower(name, reservation.id, reservation.project, deployment.image, image, has_clone)
         )
     return followers
 
 
-def _standing(node: DeployedNode, volume: str, pair: LunPair, now: datetime) -> DeployedNode:
-    """Return *node* as it is with its clone *volume*, or with "" before that is made."""
+def _placed(node: DeployedNode, volume: str, now: datetime) -> DeployedNode:
+    """Return *node* as it is with its clone *volume*."""
+    return replace(_after(node, _TO_READY), volume=volume, note="", changed_at=now)
+
+
+def made_anew(node: DeployedNode, side: int, now: datetime) -> DeployedNode:
+    """Return *node* as it is before it has its clone of *side*."""
+    note = f"its clone of side {luns.SIDES[side]} is being made"
+    return replace(_after(node, _TO_WAITING), volume="", note=note, changed_at=now)
+
+
+def _after(node: DeployedNode, ways: Mapping[str, tuple[str, ...]]) -> DeployedNode:
     state = node.state
-    for event in (_TO_READY if volume else _TO_WAITING).get(state, ()):
+    for event in ways.get(state, ()):
         state = NODE.after(state, event)
-    note = "" if volume else f"its clone of side {luns.SIDES[pair.active]} is being made"
-    return replace(node, state=state, volume=volume, note=note, changed_at=now)
+    return replace(node, state=state)
 
 
 def _started(

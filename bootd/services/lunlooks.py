@@ -1,11 +1,12 @@
 """What the target itself tells of clones: who is logged in, how much was written, and what does not fit."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bootd.drivers.lun import LunBackend, LunMissing, Session
 from bootd.model import DeployedNode, LunClone
-from bootd.store import Reads
+from bootd.services import luns
+from bootd.store import Reads, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,22 @@ def _written(backend: LunBackend, volume: str, compare: bool) -> int | None:
         return None
 
 
+REFUSED = "its disk refuses what it writes: LUNs have no room left to grow into"
+
+
+def refuses(change: Transaction, volume: str, *, is_so: bool) -> None:
+    """Note that a node's clone *volume* takes no more, or that the node has started anew since."""
+    clone = change.find(LunClone, volume)
+    if clone is None:
+        return
+    for deployment in luns.users(change, clone.group):
+        for node in change.deployed_nodes(deployment.id):
+            if node.volume == volume and (is_so or node.note == REFUSED):
+                change.keep(replace(node, note=REFUSED if is_so else ""))
+
+
 def doubts(reads: Reads, nodes: Iterable[DeployedNode], sessions: Iterable[Session]) -> dict[str, str]:
-    """Return why it is doubtful, of those of *nodes* for which it is, that they run from their clones.
+    """Return why it is doubtful, of those of *nodes* for which it is, that they run well from their clones.
 
     A system that was copied to memory, or a target that was restarted a moment ago, looks so too.
     """
@@ -47,6 +62,9 @@ def doubts(reads: Reads, nodes: Iterable[DeployedNode], sessions: Iterable[Sessi
         where.setdefault(session.initiator, set()).add(session.volume)
     found: dict[str, str] = {}
     for node in nodes:
+        if node.note == REFUSED:
+            found[node.node] = f"{node.node}: {REFUSED}"
+            continue
         clone = reads.find(LunClone, node.volume) if node.volume else None
         if node.state != "running" or clone is None or clone.volume in where.get(clone.initiator, ()):
             continue

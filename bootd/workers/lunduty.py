@@ -14,15 +14,14 @@ from bootd.events import InternalError, LunsRestored, LunsSwept
 from bootd.services.lunsweep import Swept, sweep
 from bootd.store import Store
 from bootd.telemetry import Emit
-from bootd.units import size_text
 from bootd.workers.calendar import Trouble
+from bootd.workers.lunroom import RoomWatch
 from bootd.workers.work import ACTOR
 
 LOOK_EVERY_S = 10.0  # for so long at most a target that was restarted lets nobody in
 AWAY_S = 2.0  # and when it was seen to be away
 SWEEP_EVERY_S = 600.0
 TARGET, SWEEP, ROOM = "luns", "luns-sweep", "luns-room"  # topics of trouble
-LOW = 1 << 30  # octets left; volumes are sparse, and machines fill them without asking
 _PATIENCE_S = 15.0  # a target that does not answer is given up after ten
 _NAMED = 8  # volumes in one event
 
@@ -43,7 +42,7 @@ class LunDuty:
         """*room* says how many octets are left where volumes lie, None where that is not known here."""
         self._open_store, self._backend = open_store, backend
         self._trouble, self._emit, self._monotonic = trouble, emit, monotonic
-        self._room = room
+        self._room = RoomWatch(open_store, room)
         self._swept_at: float | None = None
         self._left: frozenset[str] = frozenset()  # by the last sweep
         self._stopping = threading.Event()
@@ -89,15 +88,11 @@ class LunDuty:
         return True
 
     def _look_for_room(self) -> None:
-        """Say in time that clones will run out of space: to a machine that is a broken disk."""
-        left = self._room()
-        text = ""
-        if left is not None and left < LOW:
-            text = (
-                f"LUNs have only {size_text(left)} left to grow into: what their machines write will fail;"
-                " bootd luns gc removes clones that nobody needs"
-            )
-        self._trouble(ROOM, text)
+        """Say in time that clones will run out of space, to a machine a broken disk; and which did."""
+        try:
+            self._trouble(ROOM, self._room.look(self._backend()))
+        except BootdError as error:
+            self._trouble(ROOM, f"it is not known whether LUNs have room left: {error}")
 
     def _sweep_if_due(self) -> None:
         now = self._monotonic()

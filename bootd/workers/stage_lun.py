@@ -16,6 +16,7 @@ from bootd.lifecycle import DISK_IMAGE
 from bootd.model import DeployedNode, Deployment, DiskImage, ImageKind, Outcome, Reservation
 from bootd.services import deployments, luns
 from bootd.services.booking import LIVE
+from bootd.services.lunrenew import RENEW
 from bootd.store import Transaction
 from bootd.workers import unpacking
 from bootd.workers.lunclones import (
@@ -63,6 +64,9 @@ class StageLun:
 def _choose(work: Work) -> None:
     deployment = deployment_of(work)
     if deployment.state in PLACED:
+        if work.fact(RENEW) and deployment.side is not None:
+            old = [luns.clone_volume(deployment, deployment.side, node) for node in work.job.nodes]
+            remove_volumes(work, work.context.luns(), old)
         with work.commit(CLONE, note="making clones"):
             return
     work.context.luns()  # a site without a backend changes nothing

@@ -1,7 +1,7 @@
 """The interface of LUN backends (iSCSI: RFC 7143)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -221,6 +221,14 @@ class LunBackend(ABC):
         """
         self.volume(name)
         return None
+
+    def failed(self, name: str) -> Mapping[str, int]:
+        """Return how many commands of volume *name* the target failed, by session; none: not known.
+
+        No later session has the name of an earlier one. Some commands always fail: what tells
+        of a disk that is broken is that there are more of them than a while ago.
+        """
+        return {}
 
     def restore(self) -> list[str]:
         """Have the target export again what it should; return the volumes that it did not.

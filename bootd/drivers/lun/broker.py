@@ -32,13 +32,14 @@ NO_LUN = 0xFFFFFFFFFFFFFFFF
 LUN = 1  # 0 is tgtd's own controller
 
 TARGET, UNIT, PORTAL, CONNECTION, ACCOUNT = 1, 2, 3, 6, 7
-NEW, DELETE, SHOW, BIND, UNBIND = range(5)
+NEW, DELETE, SHOW, BIND, UNBIND, _, STATS = range(7)
 
 _NAME = r"(?:iqn\.|eui\.|naa\.)[A-Za-z0-9.:-]{1,219}"
 _ANY = r"[^,\0]*"  # what is taken back may be a line that a machine forged in tgtd's listing
 _USER = r"user=[!-+\--~]{1,63}"  # printable, and no comma: tgtd's words end there
 ORDERS = {
     (TARGET, SHOW): "",
+    (TARGET, STATS): "",
     (TARGET, NEW): f"targetname={_NAME}",
     (TARGET, DELETE): "",
     (TARGET, BIND): f"initiator-name={_NAME}",

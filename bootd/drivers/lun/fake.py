@@ -28,6 +28,7 @@ class FakeLuns(FileLuns):
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self.faults = Faults(tools.wait, LunRefused, LunUnreachable)
+        self.failures: dict[str, dict[str, int]] = {}  # by volume and session, for whoever plays with it
 
     # -- for whoever plays with it -----------------------------------------------------------
 
@@ -68,6 +69,9 @@ class FakeLuns(FileLuns):
             self._shelf.keep(msgspec.structs.replace(record, written=record.written + len(octets)))
 
         self._change("play_write", name, deed)
+
+    def failed(self, name: str) -> Mapping[str, int]:
+        return self._ask("failed", name, lambda: dict(self.failures.get(name, {})))
 
     # -- the target: the records themselves --------------------------------------------------
 

@@ -1,6 +1,5 @@
 """What backends share whose volumes are sparse files on this machine."""
 
-import errno
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,7 @@ from bootd.drivers.lun.base import (
     Volume,
 )
 from bootd.drivers.lun.locks import Locks
-from bootd.drivers.lun.shelf import Login, Record, Shelf, volume_of
+from bootd.drivers.lun.shelf import FULL, Login, Record, Shelf, volume_of
 from bootd.drivers.source import ByteSource
 from bootd.drivers.tools import Tools
 
@@ -289,8 +288,7 @@ def plain_errors(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = f"{error.filename or 'the folder'}: {error.strerror or error}"
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise (LunFull if full else LunUnreachable)(name, reason) from error
+        raise (LunFull if error.errno in FULL else LunUnreachable)(name, reason) from error
 
 
 def _whole(record: Record) -> None:

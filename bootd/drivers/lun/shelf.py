@@ -1,5 +1,6 @@
 """Volumes as two files each in a folder: ``NAME.img`` the octets, ``NAME.json`` what is known of them."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Record(msgspec.Struct, frozen=True):
     written: int = 0  # octets, by machines that are played
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what file systems say that have no room
+_SECTOR = 4096
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -71,13 +74,35 @@ class Shelf:
         return [record for name in names if (record := self.find(name)) is not None]
 
     def keep(self, record: Record) -> Record:
+        """Where there is no room left a record that has become shorter is kept all the same.
+
+        So who may log in no more, and what is deleted: else nobody could make room.
+        """
+        octets = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
         new = self._folder / f".{record.name}.new"
-        with open(belonging.make(new, os.O_WRONLY | os.O_TRUNC), "wb") as file:  # noqa: PTH123
-            file.write(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._record(record.name))
+        try:
+            with open(belonging.make(new, os.O_WRONLY | os.O_TRUNC), "wb") as file:  # noqa: PTH123
+                file.write(octets)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            if error.errno not in FULL or not self._overwrite(record.name, octets):
+                raise
+        else:
+            new.replace(self._record(record.name))
         return record
+
+    def _overwrite(self, name: str, octets: bytes) -> bool:
+        """Write over a record that is longer, in one go and within the disk's smallest unit."""
+        path = self._record(name)
+        length = path.stat().st_size if path.exists() else 0
+        if not len(octets) <= length <= _SECTOR:
+            return False
+        with path.open("r+b", buffering=0) as file:
+            file.write(octets.ljust(length))
+            os.fsync(file.fileno())
+        return True
 
     def keep_loose(self, record: Record) -> Record:
         """Keep the record of a file that is not safe on the disk, or made so where boots have no name."""

@@ -71,6 +71,20 @@ class TgtLuns(FileLuns):
             raise LunRefused(name, f"{chap.user!r} is no CHAP name for tgtd: it has a comma")
         return super().export(name, initiator, chap)
 
+    def failed(self, name: str) -> Mapping[str, int]:
+        def deed() -> Mapping[str, int]:
+            try:
+                return {
+                    str(session): count
+                    for session, count in self._tgtd.failed(_number(self._name(name))).items()
+                }
+            except TgtdError as error:
+                if error.said != Said.NO_TARGET:
+                    raise
+                return {}
+
+        return self._ask("failed", name, deed)
+
     def restore(self) -> list[str]:
         """Have tgtd export what the records say; return the volumes that it did not.
 

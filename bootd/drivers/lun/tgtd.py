@@ -29,6 +29,7 @@ from bootd.drivers.lun.broker import (
     PORTAL,
     REQUEST,
     SHOW,
+    STATS,
     TARGET,
     TIMEOUT,
     UNBIND,
@@ -152,6 +153,14 @@ class Tgtd:
         rows = _CONNECTION_ROWS.findall(self.ask(CONNECTION, SHOW, tid=tid))
         return [Login(int(session), int(connection), *who) for session, connection, *who in rows]
 
+    def failed(self, tid: int) -> dict[int, int]:
+        """Return how many commands of each session failed at the target's unit (NO_TARGET).
+
+        Some always do: the first after a login, and questions that tgtd has no answer to.
+        """
+        rows = _STATS_ROWS.findall(self.ask(TARGET, STATS, tid=tid))
+        return {int(session): int(count) for unit, session, count in rows if int(unit) == LUN}
+
     def portals(self) -> list[str]:
         """Return ``address:port`` of each portal; the address may be 0.0.0.0 or [::]."""
         return re.findall(r"^Portal: (\S+),\d+$", self.ask(PORTAL, SHOW), re.MULTILINE)
@@ -251,6 +260,9 @@ _CONNECTION_ROWS = re.compile(
     r"^Session: (\d+)\n +Connection: (\d+)\n +Initiator: (.*)\n +IP Address: (.*)$", re.MULTILINE
 )
 
+
+# target, unit, session, octets and commands of reads begun and done, the same of writes, errors
+_STATS_ROWS = re.compile(r"^-?\d+ +(\d+) +(\d+)(?: +\d+){8} +(\d+)$", re.MULTILINE)
 
 _HEAD = re.compile(r"Target (\d+): (.+)")
 

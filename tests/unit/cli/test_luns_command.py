@@ -112,6 +112,18 @@ def test_json_of_a_flip_names_nodes_and_jobs(rack: Bootd) -> None:
     }
 
 
+def test_renewing_says_what_is_lost_first_dry_then_for_good(rack: Bootd) -> None:
+    dry = rack.good("luns", "renew", "rack", "node[1-2]", "--dry-run").out
+    assert dry == "node[1-2]: would lose what was written, get new clones\n"
+    done = rack.good("luns", "renew", "rack", "node1", "--json").json
+    assert (done["nodes"], done["dry_run"]) == (["node1"], False)
+    with rack.store() as store:
+        (job,) = store.jobs()
+    assert (done["jobs"], job.nodes) == ([job.id], ("node1",))
+    assert "is at work" in rack("luns", "renew", "rack", "node2").err
+    assert "node3 boots nothing from the LUN pair of rack now" in rack("luns", "renew", "rack", "node3").err
+
+
 def test_refusals_are_one_sentence_and_status_1(rack: Bootd) -> None:
     rack.good("luns", "add", "lab", "--size", "1G")
     for words, why in (

@@ -49,6 +49,7 @@ def every_order(volume: Path) -> list[bytes]:
     deeds = [
         tgtd.targets,
         lambda: tgtd.logins(1),
+        lambda: tgtd.failed(1),
         tgtd.portals,
         lambda: tgtd.new_target(1, "iqn.2026-01.bootd.tgt:rack.a"),
         lambda: tgtd.delete_target(1),

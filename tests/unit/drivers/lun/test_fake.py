@@ -14,6 +14,7 @@ from bootd.drivers.lun import (
     LunRefused,
     LunUnreachable,
     Volume,
+    belonging,
     open_backend,
     shelf,
     sparse,
@@ -208,6 +209,31 @@ def test_a_clone_that_finds_no_room_is_not_there(luns: FakeLuns) -> None:
     with pytest.raises(LunFull):
         luns.clone("a", "b")
     assert [volume.name for volume in luns.volumes()] == ["a"]
+
+
+def test_where_no_room_is_left_at_all_some_can_be_made(
+    luns: FakeLuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may log in no more, and what goes, is kept in the room of the record that is there."""
+
+    def full(path: Path, flags: int) -> int:
+        if path.suffix == ".new":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return make(path, flags)
+
+    make = belonging.make
+
+    for name in ("a", "b"):
+        luns.create(name, SIZE)
+        luns.export(name, NODE, CHAP)
+    with monkeypatch.context() as patch:
+        patch.setattr(belonging, "make", full)
+        luns.unexport("a")
+        with pytest.raises(LunFull):
+            luns.export("a", NODE, CHAP)
+        luns.delete("b")
+    assert again(luns).volumes() == [Volume("a", SIZE)]
+    assert luns.export("a", NODE, CHAP).volume == "a"
 
 
 def test_a_folder_that_cannot_be_written_may_come_back(luns: FakeLuns) -> None:
