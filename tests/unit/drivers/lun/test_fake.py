@@ -230,7 +230,7 @@ def test_where_no_room_is_left_at_all_some_can_be_made(
         patch.setattr(belonging, "make", full)
         luns.unexport("a")
         with pytest.raises(LunFull):
-            luns.export("a", NODE, CHAP)
+            luns.create("c", SIZE)
         luns.delete("b")
     assert again(luns).volumes() == [Volume("a", SIZE)]
     assert luns.export("a", NODE, CHAP).volume == "a"
