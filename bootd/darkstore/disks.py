@@ -1,7 +1,8 @@
 """Raw and qcow2 files: one file that is a whole disk (pure)."""
 
 import struct
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bootd.darkstore.errors import BadImage
@@ -12,7 +13,7 @@ from bootd.model import ImageKind
 
 ENDINGS = (".raw", ".img", ".qcow2")
 _QCOW2 = b"QFI\xfb"
-_HEAD = 1024
+HEAD = 66 << 10  # octets of a disk that tell its partitions, or its file system
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")  # docs/interop/qcow2.txt of QEMU: the 72 octets of version 2
 _V3 = struct.Struct(">QQQII")
 _FLAWS = {
@@ -21,6 +22,13 @@ _FLAWS = {
     2: "its data is in another file",
 }
 _FINE = 1 << 3 | 1 << 4  # compression type, extended L2 entries
+_ENTRY = struct.Struct("<16s16sQQ")  # of a GPT: type, identity, first and last sector
+_GPT = struct.Struct("<QII")  # at 72 in its header: where its entries are, how many, how large
+_MARKS = (
+    ("ext4", 1080, b"\x53\xef"),
+    ("xfs", 0, b"XFSB"),
+    ("btrfs", (64 << 10) + 64, b"_BHRfS_M"),
+)
 _OTHERS = {
     b"KDMV": "a VMware disk (vmdk)",
     b"vhdxfile": "a Hyper-V disk (vhdx)",
@@ -38,7 +46,7 @@ def candidates(sizes: Mapping[str, int]) -> list[str]:
 
 def describe(folder: Folder, file: str, source: str) -> tuple[ImageKind, dict[str, Any]]:
     """Return the kind and the description of a disk in one file; raises `BadImage`."""
-    head = folder.head(file, _HEAD)
+    head = folder.head(file, HEAD)
     size = folder.sizes[file]
     if head.startswith(_QCOW2):
         kind, (description, wrong) = ImageKind.QCOW2, _qcow2(head, size)
@@ -92,7 +100,42 @@ def _raw(head: bytes, size: int) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"not a raw disk: {other}"]
     if size % 512:
         return {}, [f"not a raw disk, or cut short: {size} octets are no whole sectors of 512"]
-    return {"virtual_size": size, "label": _label(head)}, []
+    return describe_raw(head, size), []
+
+
+def describe_raw(head: bytes, size: int) -> dict[str, Any]:
+    """Return what the first `HEAD` octets of a raw disk tell: its table and partitions, or its file system.
+
+    The number, first sector, sectors and type of each partition; those in an extended one are not there.
+    """
+    label = _label(head)
+    found: dict[str, Any] = {"virtual_size": size, "label": label}
+    if label:
+        rows = _gpt_partitions(head) if label == "gpt" else _dos_partitions(head)
+        keys = ("number", "start", "size", "type")
+        return found | {"partitions": [dict(zip(keys, row, strict=True)) for row in rows]}
+    kind = next((name for name, at, mark in _MARKS if head[at : at + len(mark)] == mark), "")
+    return found | ({"file_system": kind} if kind else {})
+
+
+def _dos_partitions(head: bytes) -> Iterator[tuple[int, int, int, str]]:
+    for number, at in enumerate(range(446, 510, 16), 1):
+        start, size = struct.unpack_from("<II", head, at + 8)
+        if head[at + 4] and size:
+            yield number, start, size, f"{head[at + 4]:x}"
+
+
+def _gpt_partitions(head: bytes) -> Iterator[tuple[int, int, int, str]]:
+    if len(head) < 1024:
+        return
+    table, count, length = _GPT.unpack_from(head, 512 + 72)
+    for number in range(min(count, 128)):
+        at = table * 512 + number * length
+        if length < _ENTRY.size or at + _ENTRY.size > len(head):
+            return
+        kind, _, first, last = _ENTRY.unpack_from(head, at)
+        if any(kind) and first <= last:
+            yield number + 1, first, last - first + 1, str(uuid.UUID(bytes_le=kind)).upper()
 
 
 def _label(head: bytes) -> str:

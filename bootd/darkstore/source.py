@@ -174,6 +174,15 @@ def open_folder(tree: Tree, image: DiskImage) -> ImageSource:
     return ImageSource(size, pieces)
 
 
+def open_unpacked(unpacked: Unpacked, name: str) -> ImageSource:
+    """Return what an image was unpacked to as a tar stream, its one file called *name*."""
+    part = ImagePart(name, unpacked.size, unpacked.digest)
+    after = bytes(-unpacked.size % _BLOCK)
+    piece = _Piece(str(unpacked.path), before=_header(part), path=unpacked.path, part=part, after=after)
+    size = len(piece.before) + part.size + len(after) + len(_END)
+    return ImageSource(size, [piece, _Piece("the end", before=_END)])
+
+
 def _folder(tree: Tree, image: DiskImage, parts: Sequence[ImagePart]) -> DiskFolder:
     """Return the image's folder, every one of *parts* there and of its size."""
     tree.check(expected=1)

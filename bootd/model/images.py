@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -77,8 +77,13 @@ class DiskImage:
         """
         if not self.parts or not all(part.sha256 for part in self.parts):
             return f"ref:{self.ref}"
-        rows = sorted(f"{part.sha256}  {part.file}\n" for part in self.parts)
-        return "sha256:" + hashlib.sha256("".join(rows).encode()).hexdigest()
+        return identity_of(self.parts)
+
+
+def identity_of(parts: Sequence[ImagePart]) -> str:
+    """Return the digest of the digests of *parts*, sorted by file."""
+    rows = sorted(f"{part.sha256}  {part.file}\n" for part in parts)
+    return "sha256:" + hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
 @lru_cache(maxsize=4096)  # a site has thousands of slots with the same few images

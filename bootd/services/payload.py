@@ -7,8 +7,17 @@ from typing import Any
 from bootd.errors import BootdError
 from bootd.model import DiskImage, ImageKind
 
+UNPACKED = "disk.raw"  # what an image is called that was unpacked before it is sent
+SECTOR = 512  # octets
 _READABLE = ("uncomp", "gz", "zst", "xz", "bz2", "lzma")  # by the imager
 _NOT_ROOTS = ("vfat", "fat12", "fat16", "fat32", "swap")  # beside the one that goes into the slot
+_NOT_ROOT_TYPES = (
+    *("82", "ef", "ee"),  # of an MBR: swap, ESP, and what stands before a GPT
+    "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",  # ESP
+    "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F",  # swap
+    "21686148-6449-6E6F-744E-656564454649",  # BIOS boot
+)
+_EXTENDED = ("5", "f", "85")
 
 
 class NotForSlot(BootdError):
@@ -25,19 +34,43 @@ class Payload:
     compression: str
     file_system: str  # "" where it is not known
     files: tuple[str, ...]  # whose octets, one after the other, it is
+    start: int = 0  # octets that come before it
+    size: int = 0  # octets of it; 0: all that follow
 
 
-def payload_of(image: DiskImage) -> Payload:
-    """Return the one partition of *image* that goes into a slot; raises `NotForSlot`."""
+def payload_of(image: DiskImage, disk: Mapping[str, Any] | None = None) -> Payload:
+    """Return the one partition of *image* that goes into a slot; raises `NotForSlot`.
+
+    *disk* describes what a qcow2 image was unpacked to (as `disks.describe_raw` does). Before that is
+    known it may be anything, and is taken.
+    """
     if image.kind is ImageKind.CLONEZILLA:
         return _clonezilla(image)
-    name = str(image.description.get("file") or "".join(part.file for part in image.parts[:1]))
     if image.kind is ImageKind.QCOW2:
-        raise _no(image, "is qcow2, which a node does not unpack: qemu-img convert -O raw makes a raw image")
-    if image.description.get("label"):
-        label = image.description["label"]
-        raise _no(image, f"is a whole disk ({label}) and a slot takes one partition: add that partition")
-    return Payload("raw", "uncomp", "", (name,))
+        return _raw(image, disk or {}, UNPACKED)
+    name = str(image.description.get("file") or "".join(part.file for part in image.parts[:1]))
+    return _raw(image, image.description, name)
+
+
+def _raw(image: DiskImage, disk: Mapping[str, Any], name: str) -> Payload:
+    label = disk.get("label")
+    if not label:
+        return Payload("raw", "uncomp", str(disk.get("file_system", "")), (name,))
+    partitions = disk.get("partitions")
+    if partitions is None:
+        add = f"bootd images add {image.project}/{image.name} looks at its partitions"
+        raise _no(image, f"is a whole disk ({label}) and a slot takes one partition: {add}")
+    roots = [part for part in partitions if part["type"] not in _NOT_ROOT_TYPES]
+    if len(roots) != 1 or roots[0]["type"] in _EXTENDED:
+        names = ", ".join(_named(part) for part in roots) or "none"
+        what = f"is a whole disk ({label}) with the partitions {names}"
+        raise _no(image, f"{what} and a slot takes one: add that partition alone")
+    [root] = roots
+    return Payload("raw", "uncomp", "", (name,), root["start"] * SECTOR, root["size"] * SECTOR)
+
+
+def _named(part: Mapping[str, Any]) -> str:
+    return f"{part['number']} (extended)" if part["type"] in _EXTENDED else str(part["number"])
 
 
 def _clonezilla(image: DiskImage) -> Payload:

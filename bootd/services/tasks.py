@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bootd.boot.places import CORE_BOOT, EFI_MENU, core_file
 from bootd.model import (
@@ -32,6 +32,7 @@ from bootd.store import Reads, Store
 from netboot.arch import Firmware
 
 T = TypeVar("T")
+DISK_SENT = "disk_sent"  # fact of a job: what its image was unpacked to before it is sent
 WAYS = "ways"  # fact of a job: what each of its nodes is told to join its session
 LAST_WORDS = ("verified", "failed")  # after them a node has nothing to do for that job
 DISK = "disk"  # setting of a host; jobs.REPARTITION is the name of one too
@@ -63,11 +64,17 @@ class Task:
         return self.host.settings.get(DISK, "")
 
     def lines(self) -> Iterator[tuple[str, object]]:
-        payload = payload_of(self.image)
+        disk: Mapping[str, Any] | None = self.job.facts.get(DISK_SENT)
+        payload = payload_of(self.image, disk)
         yield from (("job", self.job.id), ("image", self.image.ref), ("identity", self.deployment.digest))
+        if disk is not None:  # what comes is not what the image is
+            yield "stream", disk["identity"]
         yield from (("slot", self.slot), ("disk", self.rule or self.scheme.disk))
         yield from (("tool", payload.tool), ("compression", payload.compression))
-        yield from (("filesystem", payload.file_system), ("octets", self.image.size))
+        yield "filesystem", payload.file_system
+        yield "octets", self.image.size if disk is None else disk["virtual_size"]
+        if payload.size:
+            yield from (("part-start", payload.start), ("part-size", payload.size))
         yield from (("file", name) for name in payload.files)
         yield from (self.way or {}).items()
         yield "menu", " ".join(map(str, self.scheme.numbers))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bootd.darkstore.errors import BadImage, DarkStoreAway
-from bootd.darkstore.source import open_folder
+from bootd.darkstore.source import open_folder, open_unpacked
 from bootd.drivers.source import ByteSource
 from bootd.drivers.transport import (
     Order,
@@ -36,15 +36,17 @@ from bootd.services import nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import hasten
-from bootd.services.tasks import WAYS
+from bootd.services.payload import UNPACKED
+from bootd.services.tasks import DISK_SENT, WAYS
 from bootd.store import Reads, Transaction
-from bootd.workers import switching
+from bootd.workers import switching, unpacking
 from bootd.workers.sessions import CALL, SESSION, allot, next_number, session_of, stop_strays
 from bootd.workers.start import NotYet, reservation_of
 from bootd.workers.switching import CYCLED_ONCE
 from bootd.workers.unpacking import Unavailable
 from bootd.workers.work import GivenUp, Work
 
+UNPACK = "unpack"  # before CALL, of images that are not sent as they are
 SWITCH, SEND, WATCH, VERIFY, CLOSE = "switch", "send", "watch", "verify", "close"  # after CALL
 ROUNDS = 2  # sessions that a node gets
 POLL_S = 5.0
@@ -82,6 +84,9 @@ def image_of(work: Work) -> DiskImage:
 
 
 def source_of(work: Work, image: DiskImage) -> ByteSource:
+    """Return what is sent: the image's folder, or the disk that it was unpacked to for this job."""
+    if (unpacked := unpacking.found(work)) is not None and DISK_SENT in work.job.facts:
+        return open_unpacked(unpacked, UNPACKED)
     try:
         return open_folder(work.context.tree, image)
     except DarkStoreAway as error:
@@ -154,6 +159,9 @@ def send(work: Work) -> None:
     try:
         transport.status(session.id)
     except SessionMissing:
+        if DISK_SENT in work.job.facts and unpacking.found(work) is None:
+            with work.commit(UNPACK, facts={SESSION: None}, note="the unpacked disk is gone; once more"):
+                return
         source = source_of(work, image_of(work))
         join_s = work.context.settings.join_s
         order = Order(session.id, source, receivers, session.channel, session.rate, join_s)

@@ -8,6 +8,7 @@ a second time, then left out. No slot counts as ready before its node has said s
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from bootd.darkstore.unpack.errors import MissingTool
 from bootd.drivers.errors import DriverError
 from bootd.errors import Refused
 from bootd.lifecycle.placement import holds
@@ -18,7 +19,7 @@ from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import OPEN, hasten
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Transaction
-from bootd.workers import rounds, switching
+from bootd.workers import rounds, slotimage, switching, unpacking
 from bootd.workers.rounds import OVERRIDES, ROUND, deployment_of, image_of, note_ready, source_of
 from bootd.workers.sessions import CALL, session_of
 from bootd.workers.start import NotYet
@@ -35,6 +36,7 @@ class WriteSlot:
     def steps(self) -> Mapping[str, Callable[[Work], None]]:
         return {
             "": _prepare,
+            rounds.UNPACK: slotimage.unpack,
             CALL: rounds.call,
             rounds.SWITCH: rounds.switch,
             rounds.SEND: rounds.send,
@@ -65,14 +67,16 @@ def _prepare(work: Work) -> None:
     source_of(work, image)
     try:
         payload_of(image)
-    except NotForSlot as error:
+        slotimage.check(image)
+    except (NotForSlot, MissingTool) as error:
         raise GivenUp(str(error)) from error
     if busy := _busy(work.store, work):
         with work.commit(wait_s=BUSY_S, note=f"waits: {busy}"):
             pass
         return
     try:
-        with work.commit(CALL, facts={ROUND: 1}, note="") as change:
+        following = rounds.UNPACK if slotimage.is_unpacked_first(image) else CALL
+        with work.commit(following, facts={ROUND: 1}, note="") as change:
             if busy := _busy(change, work):
                 raise NotYet(busy)
             _begin(work, change, replace(deployment, digest=image.identity))
@@ -151,6 +155,7 @@ def _close(work: Work, why: str = "", *, taken_back: bool = False) -> None:
             _leave_out(work, change, deployment, for_all)
             _settle(work, change, deployment, why or _summary(work, for_all), taken_back=taken_back)
             hasten(change, JobKind.START, deployment.reservation, now=work.now)
+    unpacking.discard(work)
 
 
 def _leave_out(work: Work, change: Transaction, deployment: Deployment, nodes: Sequence[str]) -> None:

@@ -1,21 +1,25 @@
 """A machine that runs the real imager against a boot port on loopback; its store and job are made by hand."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bootd.boot.places import CORE_BOOT, EFI_MENU, core_file
 from bootd.cli.context import cache_dir
 from bootd.clock import utc_now
-from bootd.darkstore.source import open_folder
+from bootd.darkstore.source import open_folder, open_unpacked
 from bootd.darkstore.tree import Tree
+from bootd.darkstore.unpack.unpack import unpack
 from bootd.events import Event, NodeReported
 from bootd.imagebuild import BuiltImage, build, slotboot, slotcore
 from bootd.model import (
     DiskImage,
     ImageFile,
+    ImageKind,
     Job,
     JobKind,
     JobPart,
@@ -25,7 +29,9 @@ from bootd.model import (
     SlotScheme,
 )
 from bootd.services import images, reports, tasks
+from bootd.services.payload import UNPACKED
 from bootd.store import Store, open_store
+from bootd.workers.slotimage import described
 from tests.helpers.deeds import a_deployment, a_reservation
 from tests.helpers.lab import PATIENCE_S
 from tests.helpers.qemu import SERVER, boot
@@ -33,7 +39,7 @@ from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, running
 
 NODE, SLOT = "node1", 7
 SCHEME = SlotScheme(disk="/dev/vda", last=9, boot_mib=64, swap_mib=8, spare_mib=8)
-LEAVES, FAILS = "Restarting system", "BOOTD-IMAGER-FAILED"
+READY, LEAVES, FAILS = "BOOTD-IMAGER-READY", "Restarting system", "BOOTD-IMAGER-FAILED"
 _GAVE_UP = "a shell is on this console"  # said last, when bootd was told why
 _RECIPES = Path(__file__).parents[2] / "images"
 
@@ -66,7 +72,7 @@ class Imaging:
         with self.open_store() as store:
             self.image = self._furnish(store, source)
         with self.stream.open("wb") as file:
-            file.writelines(open_folder(self.tree, self.image).chunks())
+            file.writelines(self._source.chunks())
 
     def open_store(self) -> Store:
         return open_store(self.store_url, clock=utc_now)
@@ -77,13 +83,14 @@ class Imaging:
         said = [(each.state, each.detail) for each in self.events if isinstance(each, NodeReported)]
         return [word for word in said if not word[1].isdecimal()]
 
-    async def run(self, disk: Path, *, until: str = LEAVES, uefi: bool = False) -> str:
-        """Start the machine; return what its console said."""
+    async def run(self, disk: Path, *, until: str = LEAVES, **machine: Any) -> str:
+        """Start the machine, *machine* being for `boot`; return what its console said."""
         async with running(self._site()) as site:
             script = f"http://{SERVER}:{site.port}/boot/{MAC}.ipxe"
             ends = (LEAVES, _GAVE_UP, until)
-            machine = {"disk": disk, "uefi": uefi}
-            return await boot(self.folder, script, MAC, until=ends, patience_s=PATIENCE_S, **machine)
+            return await boot(
+                self.folder, script, MAC, until=ends, patience_s=PATIENCE_S, disk=disk, **machine
+            )
 
     def _furnish(self, store: Store, source: Path) -> DiskImage:
         now = utc_now()
@@ -92,11 +99,19 @@ class Imaging:
             change.keep(Project("mesh", "anna", now))
             change.keep(self.scheme)
         image = images.add(store, "anna", self.tree, "mesh/debian", source, clock=utc_now)
+        facts: dict[str, object] = {}
+        self._source = open_folder(self.tree, image)
+        if image.kind is ImageKind.QCOW2:
+            unpacked = unpack(
+                self.tree, image, sys.maxsize, self.folder / "unpacked", "job-1", lambda _: None
+            )
+            self._source, facts[tasks.DISK_SENT] = open_unpacked(unpacked, UNPACKED), described(unpacked)
         job = Job(
             *(1, JobKind.WRITE_SLOT, 1, 1, (NODE,), now, "calendar", now, "running", "watch"),
             facts={
                 "called_at": now.isoformat(),
                 tasks.WAYS: {NODE: {"transport": "http", "path": "/files/stream.tar"}},
+                **facts,
             },
         )
         deployment = a_deployment(image=image.ref, digest=image.identity, nodes=(NODE,), slot=SLOT)

@@ -23,6 +23,45 @@ _PACK = {"gz": lambda octets: gzip.compress(octets, mtime=0), "xz": lzma.compres
 
 def root_partition(path: Path, marker: str, *, mib: int = 24, ballast: int = 4) -> Path:
     """Write an ext4 file system whose GRUB menu says *marker*, with *ballast* MiB of noise in it."""
+    fstab = (
+        f"UUID={UUID} / ext4 defaults 0 1\nUUID=1111-2222 /boot/efi vfat umask=0077 0 1\n"
+        "/dev/sda2 none swap sw 0 0\ntmpfs /tmp tmpfs defaults 0 0\n"
+    )
+    tree = _root_tree(path, marker, fstab)
+    (tree / "ballast").write_bytes(random.Random(marker).randbytes(ballast * MIB))
+    _truncate(path, mib)
+    _run("mke2fs", "-q", "-F", "-t", "ext4", "-U", UUID, "-d", tree, path)
+    shutil.rmtree(tree)
+    return path
+
+
+def xfs_root(path: Path, marker: str, *, mib: int = 320) -> Path:
+    """Write an XFS (300 MiB is the smallest) that GRUB starts as it does `root_partition`."""
+    tree = _root_tree(path, marker, f"UUID={UUID} / xfs defaults 0 0\n")
+    rows = ["/dev/null", "0 0", "d--755 0 0"]
+    rows += ["boot d--755 0 0", "grub d--755 0 0", f"grub.cfg ---644 0 0 {tree}/boot/grub/grub.cfg", "$", "$"]
+    rows += ["etc d--755 0 0", f"fstab ---644 0 0 {tree}/etc/fstab", "$", "$"]
+    proto = path.with_suffix(".proto")
+    proto.write_text("\n".join(rows) + "\n")
+    _truncate(path, mib)
+    _run("mkfs.xfs", "-q", "-f", "-m", f"uuid={UUID}", "-p", proto, path)
+    return path
+
+
+def btrfs_root(path: Path, marker: str, *, mib: int = 200) -> Path:
+    """Write a btrfs whose system is in ``@rootfs``, as Debian has it."""
+    subvolumes = f"UUID={UUID} / btrfs subvol=@rootfs 0 0\nUUID={UUID} /home btrfs subvol=@home 0 0\n"
+    tree = _root_tree(path, marker, subvolumes)
+    top = path.parent / f"{path.name}.top"
+    top.mkdir()
+    tree.rename(top / "@rootfs")
+    _truncate(path, mib)
+    _run("mkfs.btrfs", "-q", "-U", UUID, "--rootdir", top, path)
+    return path
+
+
+def _root_tree(path: Path, marker: str, fstab: str) -> Path:
+    """Make a folder beside *path* with what a root file system has that the imager looks at."""
     tree = path.parent / f"{path.name}.tree"
     (tree / "boot/grub").mkdir(parents=True)
     (tree / "boot/grub/grub.cfg").write_text(
@@ -30,33 +69,42 @@ def root_partition(path: Path, marker: str, *, mib: int = 24, ballast: int = 4) 
         f'echo "{marker} in $root"\necho "the last words may stay in the BIOS"\nsleep 600\n'
     )
     (tree / "etc").mkdir()
-    (tree / "etc/fstab").write_text(
-        f"UUID={UUID} / ext4 defaults 0 1\nUUID=1111-2222 /boot/efi vfat umask=0077 0 1\n"
-        "/dev/sda2 none swap sw 0 0\ntmpfs /tmp tmpfs defaults 0 0\n"
-    )
-    (tree / "ballast").write_bytes(random.Random(marker).randbytes(ballast * MIB))
+    (tree / "etc/fstab").write_text(fstab)
+    return tree
+
+
+def _truncate(path: Path, mib: int) -> None:
     with path.open("wb") as file:
         file.truncate(mib * MIB)
-    _run("mke2fs", "-q", "-F", "-t", "ext4", "-U", UUID, "-d", tree, path)
-    shutil.rmtree(tree)
-    return path
 
 
-def clonezilla_part(folder: Path, partition: Path, *, compression: str = "gz", split: int = MIB) -> Path:
-    """Write *partition*, an ext4 file system, as ``saveparts`` does, with the real partclone."""
+def clonezilla_part(
+    folder: Path, partition: Path, *, compression: str = "gz", split: int = MIB, kind: str = "ext4"
+) -> Path:
+    """Write *partition*, a file system of *kind*, as ``saveparts`` does, with the real partclone."""
     folder.mkdir()
     saved = folder.parent / f"{folder.name}.pcl"
-    _run("partclone.extfs", "-q", "-c", "-s", partition, "-O", saved, "-L", "/dev/null")
+    _run(
+        f"partclone.{kind.replace('ext4', 'extfs')}",
+        "-q",
+        "-c",
+        "-s",
+        partition,
+        "-O",
+        saved,
+        "-L",
+        "/dev/null",
+    )
     packed = _PACK[compression](saved.read_bytes())
     saved.unlink()
     for n, at in enumerate(range(0, len(packed), split)):
-        name = f"sda1.ext4-ptcl-img.{compression}.a{chr(ord('a') + n)}"
+        name = f"sda1.{kind}-ptcl-img.{compression}.a{chr(ord('a') + n)}"
         (folder / name).write_bytes(packed[at : at + split])
     sectors = partition.stat().st_size // 512
     texts = {
         "parts": "sda1\n",
-        "dev-fs.list": f"/dev/sda1 ext4 {sectors // 2048}M\n",
-        "blkdev.list": "KNAME NAME SIZE TYPE FSTYPE MOUNTPOINT MODEL\nsda1 sda1 24M part ext4\n",
+        "dev-fs.list": f"/dev/sda1 {kind} {sectors // 2048}M\n",
+        "blkdev.list": f"KNAME NAME SIZE TYPE FSTYPE MOUNTPOINT MODEL\nsda1 sda1 24M part {kind}\n",
         "sda-pt.sf": _TABLE.format(sectors=sectors),
         "sda-pt.parted": f"Disk /dev/sda: {sectors + 4096}s\nPartition Table: msdos\n",
         "clonezilla-img": "This image was saved by Clonezilla at 2026-01-05 12:00:00 UTC.\n",

@@ -1,11 +1,18 @@
 """Raw and qcow2 files: what a header says, and which disks are refused."""
 
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from bootd.darkstore import disks
 from bootd.darkstore.errors import BadImage
-from bootd.model import ImageKind
+from bootd.model import ImageKind, SlotScheme
+from bootd.services.disklayout import MIB, plan
 from tests.helpers.clonezilla import MemoryFolder, qcow2
+from tests.helpers.divided import divided
+from tests.helpers.partitions import btrfs_root, root_partition, xfs_root
 
 
 def described(data: bytes) -> tuple[ImageKind, dict[str, object]]:
@@ -21,7 +28,39 @@ def mbr() -> bytes:
 )
 def test_a_raw_disk_is_as_large_as_its_file(head: bytes, label: str) -> None:
     kind, found = described(head.ljust(4096, b"\0"))
-    assert (kind, found) == (ImageKind.RAW, {"file": "disk.img", "virtual_size": 4096, "label": label})
+    rows = {"partitions": []} if label else {}
+    assert (kind, found) == (
+        ImageKind.RAW,
+        {"file": "disk.img", "virtual_size": 4096, "label": label, **rows},
+    )
+
+
+@pytest.mark.parametrize("label", ["dos", "gpt"])
+def test_partitions_of_a_raw_disk_are_those_that_sfdisk_made(tmp_path: Path, label: str) -> None:
+    scheme = SlotScheme(boot_mib=64, swap_mib=8, spare_mib=8, label=label)
+    divided(tmp_path / "disk", scheme)
+    with (tmp_path / "disk").open("rb") as disk:
+        found = disks.describe_raw(disk.read(disks.HEAD), 4096 << 20)
+    planned = [part for part in plan(scheme, 4096 * MIB) if label == "gpt" or part.number < 5]
+    assert [tuple(row.values()) for row in found["partitions"]] == [
+        (part.number, part.start, part.size, part.type) for part in planned
+    ]
+
+
+def test_forged_table_is_read_as_far_as_it_goes() -> None:
+    head = bytearray((bytes(512) + b"EFI PART").ljust(disks.HEAD, b"\xff"))
+    assert disks.describe_raw(bytes(head), len(head))["partitions"] == []
+    head[584:600] = struct.pack("<QII", 2, 4_000_000_000, 1)
+    assert disks.describe_raw(bytes(head), len(head))["partitions"] == []
+    assert disks.describe_raw(bytes(head[:600]), len(head))["partitions"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("ext4", root_partition), ("xfs", xfs_root), ("btrfs", btrfs_root)]
+)
+def test_file_system_of_a_raw_partition_is_seen(tmp_path: Path, name: str, make: Callable[..., Path]) -> None:
+    with make(tmp_path / "root", "MARKER").open("rb") as partition:
+        assert disks.describe_raw(partition.read(disks.HEAD), 1 << 30)["file_system"] == name
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -10,7 +10,6 @@ from bootd.errors import BadValue, CannotBook
 from bootd.model import (
     DeployedNode,
     Deployment,
-    ImageKind,
     Job,
     JobKind,
     JobPart,
@@ -34,7 +33,7 @@ PLACE = "mesh/router"
 def store() -> Iterator[Store]:
     with memory_store() as opened:
         furnish(opened)
-        keep(opened, a_disk_image("router"), a_disk_image("packed", kind=ImageKind.QCOW2))
+        keep(opened, a_disk_image("router"), a_disk_image("whole", description={"label": "gpt"}))
         with opened.transaction("anna") as change:
             change.put_hosts([a_host(5)])
         yield opened
@@ -176,9 +175,9 @@ def test_nodes_of_which_the_project_holds_some_are_refused_with_the_way_out(stor
 
 
 def test_node_without_a_role_and_an_image_for_no_slot_are_both_told(store: Store) -> None:
-    told = refused(store, "mesh/packed", "node[4-5]")
+    told = refused(store, "mesh/whole", "node[4-5]")
     assert "node5 has no role: bootd hosts set node5 --role mesh|root" in told
-    assert "qemu-img convert" in told
+    assert "mesh/whole@1 is a whole disk (gpt)" in told
 
 
 def test_slot_for_a_root_node_is_refused(store: Store) -> None:

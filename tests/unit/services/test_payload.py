@@ -42,11 +42,54 @@ def test_esp_and_swap_of_a_saved_disk_stay_behind() -> None:
     assert payload_of(image).files == ("sda3.gz.aa", "sda3.gz.ab")
 
 
+def a_row(number: int, kind: str) -> dict[str, Any]:
+    return {"number": number, "start": 2048 * number, "size": 1000, "type": kind}
+
+
+ESP, LINUX = (
+    a_row(1, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"),
+    a_row(2, "0FC63DAF-8483-4772-8E79-3D69D8477DE4"),
+)
+SWAP = a_row(3, "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F")
+
+
+def a_disk(label: str, *rows: dict[str, Any]) -> dict[str, Any]:
+    return {"file": "disk.raw", "label": label, "partitions": list(rows)}
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [a_disk("gpt", ESP, LINUX, SWAP), a_disk("dos", a_row(2, "83"), a_row(3, "82"))],
+    ids=["gpt", "dos"],
+)
+def test_single_root_of_a_whole_disk_is_cut_out_of_it(disk: dict[str, Any]) -> None:
+    found = payload_of(an_image(ImageKind.RAW, **disk))
+    assert found == Payload("raw", "uncomp", "", ("disk.raw",), start=4096 * 512, size=1000 * 512)
+
+
+def test_file_system_of_a_raw_partition_is_known_where_it_was_seen() -> None:
+    assert payload_of(an_image(ImageKind.RAW, file="a", label="", file_system="xfs")).file_system == "xfs"
+
+
+def test_qcow2_is_taken_before_it_is_known_what_is_in_it_and_judged_when_it_is() -> None:
+    image = an_image(ImageKind.QCOW2, file="disk.qcow2")
+    assert payload_of(image) == Payload("raw", "uncomp", "", ("disk.raw",))
+    assert payload_of(image, {"label": "", "file_system": "btrfs"}).file_system == "btrfs"
+    assert payload_of(image, a_disk("gpt", ESP, LINUX)).start == 4096 * 512
+    with pytest.raises(NotForSlot, match="with the partitions 2, 2 and a slot takes one"):
+        payload_of(image, a_disk("gpt", LINUX, LINUX))
+
+
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (an_image(ImageKind.RAW, file="disk.raw", label="gpt"), "is a whole disk (gpt)"),
-        (an_image(ImageKind.QCOW2, file="disk.qcow2"), "qemu-img convert -O raw"),
+        (an_image(ImageKind.RAW, file="disk.raw", label="gpt"), "is a whole disk (gpt) and"),
+        (an_image(ImageKind.RAW, **a_disk("gpt", ESP, SWAP)), "with the partitions none and"),
+        (
+            an_image(ImageKind.RAW, **a_disk("dos", a_row(1, "83"), a_row(2, "5"))),
+            "the partitions 1, 2 (extended)",
+        ),
+        (an_image(ImageKind.RAW, **a_disk("dos", a_row(1, "ee"))), "with the partitions none and"),
         (saved(a_part(), a_part("sda5")), "holds the partitions sda1, sda5"),
         (saved(), "holds the partitions none"),
         (saved(a_part(tool="ntfsclone")), "save it with partclone"),

@@ -59,6 +59,7 @@ def test_the_nodes_boot_the_imager_once_and_are_power_cycled(shop: Shop) -> None
 
 
 def test_orders_that_nobody_used_are_gone_at_the_end(shop: Shop) -> None:
+    shop.asleep.update(NODES)
     shop.book()
     shop.live(until="watch")
     assert len(shop.store.overrides()) == 3
@@ -67,6 +68,7 @@ def test_orders_that_nobody_used_are_gone_at_the_end(shop: Shop) -> None:
 
 
 def test_a_person_s_later_order_is_left_alone(shop: Shop) -> None:
+    shop.asleep.add("node1")
     shop.book(("node1",))
     shop.live(until="watch")
     [ours] = shop.store.overrides()
@@ -303,11 +305,13 @@ def test_two_jobs_do_not_write_to_one_node_at_once(shop: Shop) -> None:
 
 def test_image_that_is_no_single_partition_is_refused_before_any_node_is_switched(shop: Shop) -> None:
     whole = bytearray(SIZE)
-    whole[510:512], whole[446 + 4] = b"\x55\xaa", 0x83
+    whole[510:512] = b"\x55\xaa"
+    for at in (446, 462):
+        whole[at + 4], whole[at + 12] = 0x83, 1
     shop.book(image=shop.add_image(bytes(whole), "mesh/whole"))
     shop.run()
     assert shop.job().state == "failed"
-    assert "is a whole disk (dos) and a slot takes one partition" in shop.job().note
+    assert "is a whole disk (dos) with the partitions 1, 2 and a slot takes one" in shop.job().note
     assert shop.switched() == []
 
 

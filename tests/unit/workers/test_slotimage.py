@@ -1,0 +1,99 @@
+"""WRITE_SLOT with a qcow2 image: unpacked once, sent as a raw disk, gone when the job is over."""
+
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from bootd.darkstore.unpack import programs
+from bootd.model import DiskImage
+from bootd.services import images
+from bootd.services.tasks import task_text
+from tests.helpers.imaging import NODES, SIZE, Shop, a_shop, ready
+from tests.helpers.unpacking import run
+
+RAW = b"a partition".ljust(SIZE, b".")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return a_shop(tmp_path)
+
+
+def qcow2(shop: Shop, octets: bytes = RAW) -> DiskImage:
+    raw, packed = shop.folder / "new.raw", shop.folder / "new.qcow2"
+    raw.write_bytes(octets)
+    run("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", raw, packed)
+    return images.add(shop.store, "anna", shop.tree, "mesh/packed", packed, clock=shop.clock)
+
+
+def whole_disk(*kinds: int) -> bytes:
+    """Return a disk with partitions of these kinds, each one sector."""
+    disk = bytearray(SIZE)
+    disk[510:512] = b"\x55\xaa"
+    for number, kind in enumerate(kinds):
+        at = 446 + 16 * number
+        disk[at + 4], disk[at + 8], disk[at + 12] = kind, number + 1, 1
+    return bytes(disk)
+
+
+def left(shop: Shop) -> list[str]:
+    root = shop.context.scratch
+    return [entry.name for entry in root.iterdir()] if root.is_dir() else []
+
+
+def told(shop: Shop) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in task_text(shop.store, "node1").splitlines())
+
+
+def test_nodes_get_the_raw_disk_and_say_that_they_have_the_image(shop: Shop) -> None:
+    image = qcow2(shop)
+    shop.book(image=image)
+    shop.live(until="watch")
+    stream = b"".join(shop.transport.order("job1-1").image.chunks())
+    with tarfile.open(fileobj=BytesIO(stream)) as archive:
+        [member] = archive.getmembers()
+        file = archive.extractfile(member)
+        assert file is not None
+        assert (member.name, file.read()) == ("disk.raw", RAW)
+    task = told(shop)
+    assert (task["file"], task["tool"], task["octets"]) == ("disk.raw", "raw", str(SIZE))
+    assert task["identity"] == image.identity != task["stream"]
+    shop.live()
+    assert (shop.job().state, shop.slots()) == ("done", ready(*NODES))
+    assert left(shop) == []
+
+
+def test_the_one_root_of_a_whole_disk_is_named_by_its_octets(shop: Shop) -> None:
+    shop.book(image=qcow2(shop, whole_disk(0x82, 0x83)))
+    shop.live(until="watch")
+    task = told(shop)
+    assert (task["part-start"], task["part-size"]) == ("1024", "512")
+
+
+def test_disk_with_two_roots_ends_the_job_before_any_node_is_switched(shop: Shop) -> None:
+    shop.book(image=qcow2(shop, whole_disk(0x83, 0x83)))
+    shop.run()
+    assert shop.job().state == "failed"
+    assert "is a whole disk (dos) with the partitions 1, 2 and a slot takes one" in shop.job().note
+    assert (shop.switched(), left(shop)) == ([], [])
+
+
+def test_unpacked_disk_that_went_is_made_again(shop: Shop) -> None:
+    shop.book(image=qcow2(shop))
+    shop.live(until="watch")
+    [folder] = shop.context.scratch.iterdir()
+    (folder / "disk.raw").unlink()
+    shop.transport.stop("job1-1")
+    shop.live(300)
+    assert (shop.job().state, shop.slots()) == ("done", ready(*NODES))
+
+
+def test_without_qemu_img_the_package_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = qcow2(shop)
+    monkeypatch.setattr(programs, "_PATH", "/nowhere")
+    shop.book(image=image)
+    shop.run()
+    assert shop.job().state == "failed"
+    assert "qemu-utils" in shop.job().note
