@@ -39,8 +39,8 @@ from bootd.services.jobs import hasten
 from bootd.services.payload import UNPACKED
 from bootd.services.tasks import DISK_SENT, WAYS
 from bootd.store import Reads, Transaction
-from bootd.workers import switching, unpacking
-from bootd.workers.sessions import CALL, SESSION, allot, next_number, session_of, stop_strays
+from bootd.workers import gathering, switching, unpacking
+from bootd.workers.sessions import CALL, SESSION, Session, allot, next_number, session_of, stop_strays
 from bootd.workers.start import NotYet, reservation_of
 from bootd.workers.switching import CYCLED_ONCE
 from bootd.workers.unpacking import Unavailable
@@ -60,7 +60,8 @@ _STEPS = {
     ReceiverStep.FAILED: MISSED,
 }
 PLACED = ("hd-ready", "run")  # states of a deployment whose nodes boot it already, but for some
-ROUND, OVERRIDES, _CALLED_AT, _AGAIN = "round", "overrides", "called_at", "started_again"  # facts
+ROUND, OVERRIDES = gathering.ROUND, gathering.OVERRIDES
+_CALLED_AT, _AGAIN = "called_at", "started_again"  # facts
 
 
 def deployment_of(work: Work) -> Deployment:
@@ -99,24 +100,33 @@ def source_of(work: Work, image: DiskImage) -> ByteSource:
 
 
 def call(work: Work) -> None:
-    """Take a part of the network, and have the imager booted once."""
-    nodes, settings = work.nodes(Outcome.OPEN), work.context.settings
+    """Take a part of the network, or of another job's session, and have the imager booted once."""
+    nodes = work.nodes(Outcome.OPEN)
     if not nodes:
         with work.commit(CLOSE):
             pass
         return
     number = next_number(work.context.transport(), work.job, int(work.fact(ROUND, 1)))
-    if allot(work.store, work.job, number, settings, work.now) is None:
+    if _seat(work, work.store, number) is None:
         with work.commit(wait_s=POLL_S, note="waits for a part of the network"):
             pass
         return
     facts: dict[str, Any] = {_CALLED_AT: work.now.isoformat(), _AGAIN: False, WAYS: {}}
     with work.commit(SWITCH, facts=facts, note="") as change:
-        session = allot(change, work.job, number, settings, work.now)
+        session = _seat(work, change, number)
         if session is None:
             raise NotYet("another job took the network")
-        facts |= {SESSION: session.fact, OVERRIDES: _override(work, change, nodes)}
+        facts |= session.as_fact | {OVERRIDES: _override(work, change, nodes)}
         work.note_parts(*(switching.begin(work.part(node), work.now, CYCLED_ONCE) for node in nodes))
+
+
+def _seat(work: Work, reads: Reads, number: int) -> Session | None:
+    """Return the session that the nodes are called to."""
+    host = gathering.host_of(reads, work.job)
+    theirs = session_of(host) if host is not None else None
+    if host is not None and theirs is not None:
+        return replace(theirs, of=host.id)
+    return allot(reads, work.job, number, work.context.settings, work.now)
 
 
 def _override(work: Work, change: Transaction, nodes: Sequence[str]) -> dict[str, int]:
@@ -156,21 +166,45 @@ def send(work: Work) -> None:
         with work.commit(VERIFY, facts={SESSION: None}):
             pass
         return
+    if session.of is not None and not gathering.is_started(work, session):
+        _await_host(work, session)
+        return
+    if session.of is None and not session.rate:
+        gathering.gather(work, receivers)
+        return
     try:
         transport.status(session.id)
     except SessionMissing:
+        if session.of is not None:
+            _await_host(work, session)
+            return
         if DISK_SENT in work.job.facts and unpacking.found(work) is None:
             with work.commit(UNPACK, facts={SESSION: None}, note="the unpacked disk is gone; once more"):
                 return
         source = source_of(work, image_of(work))
         join_s = work.context.settings.join_s
-        order = Order(session.id, source, receivers, session.channel, session.rate, join_s)
+        everybody = tuple(dict.fromkeys((*receivers, *gathering.nodes_of_guests(work.store, work.job))))
+        order = Order(session.id, source, everybody, session.channel, session.rate, join_s)
         transport.start(replace(order, singly=int(work.fact(ROUND, 1)) > 1))
+    session = gathering.as_host_has_it(work.store, session)
     told = f"{session.id}{'-again' if work.fact(_AGAIN) else ''}"
-    ways = {node: _way(transport.way(session.id, node), told) for node in receivers}
-    with work.commit(WATCH, note="the nodes join", facts={WAYS: ways}):
+    among = {receiver.node for receiver in transport.status(session.id).receivers}
+    ways = {node: _way(transport.way(session.id, node), told) for node in receivers if node in among}
+    with work.commit(WATCH, note="the nodes join", facts={WAYS: ways, **session.as_fact}):
         for node in receivers:
-            work.note_parts(replace(work.part(node), step="joining", since=work.now, note=""))
+            part = replace(work.part(node), step="joining", since=work.now, note="")
+            work.note_parts(part if node in among else _missed(part, "the session began without it"))
+
+
+def _await_host(work: Work, session: Session) -> None:
+    """Wait for the job whose session this is to start it; where it will not, call the nodes anew."""
+    if gathering.is_started(work, session) is not None:
+        note = f"job {session.of} is about to send the same image to the same slot"
+        with work.commit(wait_s=gathering.LOOK_S, note=note):
+            pass
+        return
+    with work.commit(CALL, facts={SESSION: None}, note=f"job {session.of} does not send it after all"):
+        pass
 
 
 def _wants_it(work: Work, node: str) -> bool:
@@ -203,14 +237,16 @@ def watch(work: Work) -> None:
     missed = [node for node in work.nodes(Outcome.OPEN) if work.part(node).step == MISSED]
     for node in missed:
         transport.leave_out(name, node, work.part(node).note)
-    if missed == work.nodes(Outcome.OPEN):
+    is_shared = bool(gathering.sharers(work.store, work.job))
+    if missed == work.nodes(Outcome.OPEN) and not is_shared:
         transport.stop(name)
     try:
         status = transport.status(name)
     except SessionMissing:
         _lost(work)
         return
-    is_over = status.step is SessionStep.OVER
+    status = replace(status, receivers=tuple(r for r in status.receivers if r.node in work.job.nodes))
+    is_over = status.step is SessionStep.OVER or (is_shared and missed == work.nodes(Outcome.OPEN))
     facts = {SESSION: None} if is_over else {}
     step, wait_s = (VERIFY, 0.0) if is_over else (WATCH, POLL_S)
     with work.commit(step, wait_s=wait_s, facts=facts, note=_progress(status)) as change:
@@ -243,8 +279,8 @@ def _follow(work: Work, receiver: ReceiverStatus, size: int) -> None:
 
 
 def _whole(work: Work, status: SessionStatus) -> JobPart:
-    octets = max(receiver.octets for receiver in status.receivers)
-    rate = max(receiver.rate for receiver in status.receivers) // 8
+    octets = max((receiver.octets for receiver in status.receivers), default=0)
+    rate = max((receiver.rate for receiver in status.receivers), default=0) // 8
     return replace(work.part(), step=str(status.step), octets=octets, size=status.size, rate=rate)
 
 

@@ -19,7 +19,7 @@ from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import OPEN, hasten
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Transaction
-from bootd.workers import rounds, slotimage, switching, unpacking
+from bootd.workers import gathering, rounds, slotimage, switching, unpacking
 from bootd.workers.rounds import OVERRIDES, ROUND, deployment_of, image_of, note_ready, source_of
 from bootd.workers.sessions import CALL, session_of
 from bootd.workers.start import NotYet
@@ -196,7 +196,11 @@ def _stop(work: Work) -> None:
     if session is None:
         return
     try:
-        work.context.transport().stop(session.id)
+        if gathering.sharers(work.store, work.job):
+            for node in work.job.nodes:
+                work.context.transport().leave_out(session.id, node, "its job was taken back")
+        else:
+            work.context.transport().stop(session.id)
     except DriverError as error:
         if not error.is_permanent and int(work.fact("tries", 0)) < _STOP_TRIES:
             raise

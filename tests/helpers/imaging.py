@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bootd.drivers.power import PowerState
+from bootd.drivers.power.fake import Start
 from bootd.model import (
     Deployment,
     DiskImage,
@@ -34,12 +35,21 @@ class Shop(Workshop):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.silent: set[str] = set()
+        self.asleep: set[str] = set()  # machines that are started and never fetch what they are to boot
         self.says: dict[str, tuple[str, str]] = {}  # node -> what it says instead of "verified"
         self._told: dict[str, Any] = {}
+        self.power.started = self._fetch
         with self.store.transaction("anna", "furnish") as change:
             change.keep(Project("mesh", "anna", NOON))
             change.put_memory_image(an_image("imager"))
         self.image = self.add_image(b"a disk".ljust(SIZE, b"."))
+
+    def _fetch(self, start: Start) -> None:
+        """Let a machine that was started have fetched the imager: its one-shot order is used up."""
+        orders = [order for order in self.store.overrides() if order.host == start.node]
+        if start.node not in self.asleep and orders:
+            with self.store.transaction("bootd", "evidence") as change:
+                change.remove_override(start.node, orders[0].id)
 
     def add_image(self, octets: bytes, name: str = "mesh/debian") -> DiskImage:
         path = self.folder / "new.raw"

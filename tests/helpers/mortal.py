@@ -6,12 +6,14 @@ Before the next of these nothing changes outside the process, so that these mome
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 from bootd.drivers.faults import PowerLost
 from bootd.drivers.power import Powers
 from bootd.store import Store
 from bootd.workers.work import Context
+from tests.helpers.world import World
 
 _WRITES = ("on", "off", "reset", "cycle", "boot_once", "create", "clone", "write", "export", "unexport")
 _DEEDS = {*_WRITES, "delete", "start", "stop"}  # calls that only ask cannot be died in
@@ -83,3 +85,17 @@ def mortal(context: Context, death: Death) -> Context:
         luns=lambda: cast("Any", _Driver(luns, death)),
         transport=lambda: cast("Any", _Driver(transport, death)),
     )
+
+
+def live_mortally(world: World, death: Death, hours: float) -> None:
+    """Run the world; a worker that dies is followed by another, which knows nothing but the store."""
+    end = world.clock() + timedelta(hours=hours)
+    context = mortal(world.context("first"), death)
+    while world.clock() < end:
+        world.live()
+        try:
+            following = world.tick(context)
+        except PowerLost:
+            context, following = world.context("second"), None
+        world.check()
+        world.clock.at = max(world.clock(), min(world._next(following), end))

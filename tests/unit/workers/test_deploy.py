@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from bootd.drivers.faults import PowerLost
 from bootd.model import JobKind, Slot
 from bootd.services import deploy as service
 from bootd.services import tasks
 from bootd.services.deploy import Deployed, Order
-from tests.helpers.mortal import Death, mortal
+from tests.helpers.mortal import Death, live_mortally
 from tests.helpers.site import NOON
 from tests.helpers.world import World
 
@@ -120,26 +119,13 @@ def test_slot_written_ahead_of_its_booking_holds_no_node_in_the_imager(tmp_path:
 # -- killed ---------------------------------------------------------------------------------------
 
 
-def live(world: World, death: Death, hours: float) -> None:
-    end = world.clock() + timedelta(hours=hours)
-    context = mortal(world.context("first"), death)
-    while world.clock() < end:
-        world.live()
-        try:
-            following = world.tick(context)
-        except PowerLost:
-            context, following = world.context("second"), None
-        world.check()
-        world.clock.at = max(world.clock(), min(world._next(following), end))
-
-
 def story(folder: Path, death: Death) -> dict[str, object]:
     world = World(folder, roots=0, meshes=2)
     world.add_image("mesh/router")
     deploy(world, nodes="node[1-2]", slot=7)
     world.run(0.25)
     deploy(world, "mesh/router", "node1", slot=9)
-    live(world, death, 0.25)
+    live_mortally(world, death, 0.25)
     return {
         "machines": runs(world),
         "deployments": [(each.image, each.nodes, each.state) for each in world.store.deployments_of(1)],

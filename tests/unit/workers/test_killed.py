@@ -1,14 +1,12 @@
 """The daemon killed at every moment of a booking's life: another one goes on, and all ends as it should."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bootd.drivers.faults import PowerLost
 from bootd.model import LunPair, Slot
-from tests.helpers.mortal import Death, mortal
+from tests.helpers.mortal import Death, live_mortally
 from tests.helpers.world import World
 
 SHARES = 6  # the moments are dealt out to so many tests
@@ -18,21 +16,6 @@ def a_booking(folder: Path) -> World:
     world = World(folder, roots=1, meshes=1)
     world.book(1, 2, "node[1-2]")
     return world
-
-
-def live(world: World, death: Death, hours: float) -> None:
-    """Run the world; a worker that dies is followed by another, which knows nothing but the store."""
-    end = world.clock() + timedelta(hours=hours)
-    context = mortal(world.context("first"), death)
-    while world.clock() < end:
-        world.live()
-        try:
-            following = world.tick(context)
-        except PowerLost:
-            context = world.context("second")
-            following = None
-        world.check()
-        world.clock.at = max(world.clock(), min(world._next(following), end))
 
 
 def outcome(world: World) -> dict[str, object]:
@@ -56,9 +39,9 @@ def at_half_time(world: World) -> dict[str, str]:
 
 def story(folder: Path, death: Death) -> tuple[dict[str, str], dict[str, object]]:
     world = a_booking(folder)
-    live(world, death, 1.75)
+    live_mortally(world, death, 1.75)
     halfway = at_half_time(world)
-    live(world, Death(), 1.0)
+    live_mortally(world, Death(), 1.0)
     return halfway, outcome(world)
 
 

@@ -27,7 +27,7 @@ def shop(tmp_path: Path) -> Shop:
 
 def test_two_jobs_that_begin_together_get_a_channel_each_and_half_the_rate(shop: Shop) -> None:
     shop.book(("node1", "node2"))
-    shop.book(("node3", "node4"))
+    shop.book(("node3", "node4"), slot=8)
     shop.live(until="watch")
     one, two = shop.session(1), shop.session(2)
     assert (one.rate, two.rate) == (PACE.rate // 2, PACE.rate // 2)
@@ -48,8 +48,8 @@ def test_a_job_that_comes_later_waits_until_the_network_is_free(shop: Shop) -> N
 
 
 def test_never_more_is_given_out_than_there_is(shop: Shop) -> None:
-    for node in ("node1", "node2", "node3", "node4", "node5"):
-        shop.book((node,))
+    for n in range(1, 6):
+        shop.book((f"node{n}",), slot=6 + n)
     most = 0
     for _ in range(200):
         shop.live(1)
