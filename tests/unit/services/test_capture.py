@@ -9,9 +9,10 @@ import pytest
 from bootd.errors import Refused
 from bootd.lifecycle import IllegalMove
 from bootd.model import Job, JobKind, JobPart, Outcome, Project, Role, Slot, SlotScheme
-from bootd.services import capture, jobs
+from bootd.services import capture, images, jobs
 from bootd.services.capture import Wish
 from tests.helpers.capturing import WISH, Studio, a_studio
+from tests.helpers.clonezilla import clonezilla_files, write
 from tests.helpers.deeds import IMAGE, a_job, a_reservation
 from tests.helpers.site import NOON, a_host
 
@@ -179,3 +180,24 @@ def test_capture_that_is_done_is_not_done_again(studio: Studio) -> None:
     studio.keep(replace(studio.order(), state="done", ended_at=NOON))
     with pytest.raises(IllegalMove):
         jobs.retry(studio.store, "anna", 1, clock=studio.clock)
+
+
+# -- an image that is brought in --------------------------------------------------------------------
+
+
+def test_image_whose_job_cannot_be_ended_is_not_there(studio: Studio, tmp_path: Path) -> None:
+    folder = write(tmp_path / "saved", clonezilla_files())
+
+    def fails() -> None:
+        with (
+            images.bringing(studio.store, studio.tree, "mesh/mine", folder, linked=True) as brought,
+            studio.store.transaction("anna", "test") as change,
+        ):
+            brought.keep(change, studio.clock)
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fails()
+    assert images.images(studio.store) == []
+    assert not (studio.tree.root / "mesh/mine").exists()
+    assert folder.is_dir()
