@@ -141,6 +141,15 @@ async def test_bios_machine_boots_its_clone_with_its_own_name_and_secret(
     assert SECRET not in said
 
 
+async def test_gpxe_script_boots_the_clone_by_its_one_root_path(tmp_path: Path, target: Target) -> None:
+    """iPXE, which came of gPXE, reads gPXE's scripts by that name: no gPXE was to be had."""
+    site = a_site(target.place())
+    said = await booted(site, tmp_path, LUN, "Could not", path=f"/boot/{MAC}.gpxe")
+    assert LUN in said
+    assert SECRET not in said
+    assert [event.dialect for event in site.of_kind(ScriptSent)] == ["gpxe"]
+
+
 async def test_portal_that_is_down_is_passed_over(tmp_path: Path, target: Target) -> None:
     assert LUN in await booted(a_site(target.place(dead_first=True)), tmp_path, LUN, GIVEN_UP)
 
