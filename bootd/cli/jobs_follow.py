@@ -7,8 +7,9 @@ from datetime import datetime, tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from bootd.model import Job, JobPart
+from bootd.model import Job, JobPart, Outcome
 from bootd.services import jobs as service
+from bootd.services.tasks import is_since_call
 from bootd.store import Reads
 from bootd.units import size_text
 
@@ -56,6 +57,14 @@ def eta_text(part: JobPart) -> str:
 
 def rate_text(part: JobPart) -> str:
     return f"{size_text(part.rate)}/s" if part.rate else ""
+
+
+def word_text(job: Job, part: JobPart) -> str:
+    """Return what the node itself said last, since it was called: ``says writing 37 %``; "" if nothing."""
+    if not part.word or not is_since_call(job, part):
+        return ""
+    detail = f" {part.word_detail} %" if part.word_detail.isdecimal() else ""
+    return f"says {part.word}{detail}" if part.outcome is Outcome.OPEN else f"said {part.word}"
 
 
 def headline(job: Job) -> str:
@@ -114,8 +123,8 @@ def _as_text(job: Job, part: JobPart | None, now: datetime) -> str:
         rate_text(part),
         f"{eta_text(part)} left" if eta_text(part) else "",
         str(part.outcome),
-        f"said {part.word}" if part.word else "",
         part.note,
+        word_text(job, part),
     ]
     return f"{now:%H:%M:%S}  " + "  ".join(word for word in words if word)
 
@@ -175,7 +184,7 @@ def table(job: Job, parts: Sequence[JobPart], *, most: int) -> "Group":
     ordered = sorted(parts, key=lambda part: (part.node != "", part.outcome == "ok", part.node))
     for part in ordered[:most]:
         done = percent(part)
-        words = [text for text in (str(part.outcome), part.note, part.word and f"said {part.word}") if text]
+        words = [text for text in (str(part.outcome), part.note, word_text(job, part)) if text]
         grid.add_row(
             Text(part.node or "(all)"),
             Text(part.step),

@@ -108,11 +108,12 @@ def _task(reads: Reads, node: str, job: Job, part: JobPart) -> Task | None:
 
 def _is_over(job: Job, part: JobPart) -> bool:
     """Tell whether the node is done with this call; one that is called again has an older word."""
-    said_last = part.word in LAST_WORDS and part.word_at is not None and _since_call(job, part)
+    said_last = part.word in LAST_WORDS and is_since_call(job, part)
     return part.outcome is not Outcome.OPEN or part.step == _MISSED or said_last
 
 
-def _since_call(job: Job, part: JobPart) -> bool:
+def is_since_call(job: Job, part: JobPart) -> bool:
+    """Tell whether the last word of a node is of this call, not of the one before."""
     called_at = str(job.facts.get("called_at") or "")
     return part.word_at is not None and part.word_at.isoformat() > called_at
 

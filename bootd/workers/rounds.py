@@ -322,15 +322,8 @@ def _heed(work: Work, change: Transaction) -> None:
             work.note_parts(_missed(part, f"it wrote {part.word_detail or 'it knows not what'}"))
         elif part.word == "failed":
             work.note_parts(_missed(part, part.word_detail or "it failed and did not say why"))
-        elif part.step != MISSED and (note := _told(part)) != part.note:
-            work.note_parts(replace(part, note=note))
     slots.verified(change, verified, deployment.slot or 0)
     note_ready(work, change, verified, "")
-
-
-def _told(part: JobPart) -> str:
-    """Return what the node says it does: ``checking``, ``writing 37 %``."""
-    return f"{part.word} {part.word_detail} %" if part.word_detail.isdecimal() else part.word
 
 
 def _kept(reads: Reads, work: Work) -> Deployment:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bootd.cli.jobs_follow import LivePage, eta_text, follow_job, lines, percent, table
+from bootd.cli.jobs_follow import LivePage, eta_text, follow_job, lines, percent, table, word_text
 from bootd.model import Job, JobKind, JobPart, Outcome
 from bootd.services import jobs as service
 from bootd.store import Store
@@ -222,6 +222,45 @@ def test_only_what_changed_is_told() -> None:
 def test_percent_and_what_is_left(octets: int, size: int, rate: int, done: int | None, left: str) -> None:
     part = JobPart(1, "node1", octets=octets, size=size, rate=rate)
     assert (percent(part), eta_text(part)) == (done, left)
+
+
+@pytest.mark.parametrize(
+    ("word", "detail", "outcome", "text"),
+    [
+        ("writing", "37", Outcome.OPEN, "says writing 37 %"),
+        ("checking", "", Outcome.OPEN, "says checking"),
+        ("verified", "sha256:12", Outcome.OK, "said verified"),
+        ("", "", Outcome.OPEN, ""),
+    ],
+)
+def test_what_a_node_says_of_itself_is_told(word: str, detail: str, outcome: Outcome, text: str) -> None:
+    part = JobPart(1, "node1", "receiving", outcome, word=word, word_detail=detail, word_at=NOON)
+    assert word_text(a_job(), part) == text
+
+
+def test_what_a_node_said_before_it_was_called_again_is_not_told() -> None:
+    part = JobPart(1, "node1", "cycling", word="failed", word_at=NOON)
+    before, since = (NOON + timedelta(seconds=seconds) for seconds in (-1, 1))
+    assert word_text(a_job(facts={"called_at": before.isoformat()}), part) == "says failed"
+    assert word_text(a_job(facts={"called_at": since.isoformat()}), part) == ""
+
+
+def test_line_of_a_node_has_step_percent_rate_time_left_and_its_own_word() -> None:
+    told = follow(
+        job_is(state="running", step="watch"),
+        part_is(
+            "node1",
+            step="receiving",
+            octets=370,
+            size=1000,
+            rate=30,
+            word="writing",
+            word_detail="41",
+            word_at=NOON,
+        ),
+        job_is(state="done"),
+    )
+    assert told[2] == "node1  receiving  37 %  30 B/s  0:21 left  says writing 41 %"
 
 
 def drawn(job: Job, parts: Sequence[JobPart], most: int = 10) -> list[str]:
