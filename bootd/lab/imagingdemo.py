@@ -69,7 +69,7 @@ def tell(lab: Lab, show: Show, say: Callable[[str], None], *, patience_s: float 
     finally:
         told.statuses = {image: command.end() for image, command in commands.items()}
     with store_opener(lab)() as store:
-        told.rows = [row for image, nodes in PARTS.items() for row in _rows(store, image, nodes)]
+        told.rows = [row for image, nodes in PARTS.items() for row in rows_of(store, image, nodes)]
     return told
 
 
@@ -113,7 +113,7 @@ class Command:
         return status
 
 
-def _rows(reads: Reads, image: str, nodes: Sequence[str]) -> list[Row]:
+def rows_of(reads: Reads, image: str, nodes: Sequence[str]) -> list[Row]:
     [job] = [job for job in reads.jobs(kind=JobKind.WRITE_SLOT) if set(job.nodes) == set(nodes)]
     parts = {part.node: part for part in reads.job_parts(job.id)}
     places = {node.node: node for node in reads.deployed_nodes(job.deployment or 0)}

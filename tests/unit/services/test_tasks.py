@@ -8,7 +8,7 @@ import pytest
 
 from bootd.model import DiskImage, Job, JobKind, JobPart, Outcome, Project, Slot, SlotScheme
 from bootd.services import tasks
-from bootd.services.jobs import CANCEL
+from bootd.services.jobs import CANCEL, REPARTITION, TO_PLACE
 from bootd.store import Store
 from tests.helpers.deeds import a_deployment, a_reservation
 from tests.helpers.divided import divided
@@ -93,6 +93,27 @@ def test_node_waits_while_there_is_no_session_for_it(store: Store) -> None:
     assert tasks.task_text(store, "node2") == "task wait\n"
     keep(store, a_job(step="switch", facts={}))
     assert tasks.task_text(store, "node1") == "task wait\n"
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "facts", "told"),
+    [
+        (TO_PLACE, Outcome.OPEN, {}, "task wait\n"),
+        ("reset", Outcome.OPEN, {}, "task none\n"),  # it is let go
+        (TO_PLACE, Outcome.FAILED, {}, "task none\n"),
+        (TO_PLACE, Outcome.OPEN, {CANCEL: "anna"}, "task none\n"),
+    ],
+    ids=["awaited", "let-go", "left-out", "being-cancelled"],
+)
+def test_node_that_has_its_slot_stays_while_a_start_waits_for_the_image(
+    store: Store, step: str, outcome: Outcome, facts: dict[str, Any], told: str
+) -> None:
+    part(store, outcome=Outcome.OK, word="verified", word_at=NOON)
+    start = replace(a_job(), id=2, kind=JobKind.START, deployment=None, facts=facts, step="watch")
+    keep(store, start)
+    with store.transaction("calendar", "start") as change:
+        change.put_job_parts([JobPart(2, "node1", step, outcome)])
+    assert tasks.task_text(store, "node1") == told
 
 
 @pytest.mark.parametrize(
@@ -211,6 +232,14 @@ def test_host_that_is_set_so_is_divided_anew(store: Store) -> None:
     with store.transaction("anna", "test") as change:
         change.put_hosts([a_host(1, settings={"repartition": "yes"})])
     assert answer(tasks.permit_text(store, "node1", full)) == {"permit": "yes", "layout": "divide"}
+
+
+def test_foreign_layout_is_given_up_by_the_job_that_may_and_by_no_other(store: Store) -> None:
+    full = DISK | {"blank": "no"}
+    keep(store, a_job(facts=dict(a_job().facts) | {REPARTITION: True}))
+    assert answer(tasks.permit_text(store, "node1", full)) == {"permit": "yes", "layout": "divide"}
+    keep(store, a_job())
+    assert answer(tasks.permit_text(store, "node1", full))["permit"] == "no"
 
 
 def test_what_was_on_a_disk_that_is_divided_is_good_no_more(store: Store) -> None:
