@@ -10,7 +10,20 @@ from pathlib import Path
 
 from bootd.lab import needs
 from bootd.lab.errors import LabError
-from tests.bench import answers, boot, change, flip, lifecycle, lun, memory, sanboot, start, transport, unpack
+from tests.bench import (
+    answers,
+    boot,
+    change,
+    flip,
+    imaging,
+    lifecycle,
+    lun,
+    memory,
+    sanboot,
+    start,
+    transport,
+    unpack,
+)
 from tests.bench.figures import Figure, as_json, table
 
 Part = Callable[[int, Path], Iterator[Figure]]
@@ -26,6 +39,7 @@ PARTS: dict[str, Part] = {
     "answers": answers.measure,
     "boot": boot.measure,
     "sanboot": sanboot.measure,
+    "imaging": imaging.measure,
 }
 ROUNDS = 3
 
