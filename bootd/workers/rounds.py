@@ -46,6 +46,7 @@ from bootd.workers.switching import CYCLED_ONCE
 from bootd.workers.unpacking import Unavailable
 from bootd.workers.work import GivenUp, Work
 
+FIRST = "first"  # fact: why the first session did not succeed, by node
 UNPACK = "unpack"  # before CALL, of images that are not sent as they are
 SWITCH, SEND, WATCH, VERIFY, CLOSE = "switch", "send", "watch", "verify", "close"  # after CALL
 ROUNDS = 2  # sessions that a node gets
@@ -357,10 +358,17 @@ def _end_round(work: Work) -> None:
             pass
         return
     note = f"{nodeset.fold(missed)} is called again"
-    with work.commit(CALL, facts={ROUND: round_ + 1, SESSION: None}, note=note) as change:
+    first = {node: work.part(node).note for node in missed}
+    with work.commit(CALL, facts={ROUND: round_ + 1, SESSION: None, FIRST: first}, note=note) as change:
         deployment = _kept(change, work)
         if work.nodes(Outcome.OK) and deployment.state == "deploy-hd":
             moved(change, deployment, "written", note="")
             hasten(change, JobKind.START, deployment.reservation, now=work.now)
         for node in missed:
             work.note_parts(replace(work.part(node), octets=0, size=0))
+
+
+def both_reasons(work: Work, node: str, last: str) -> str:
+    """Return why a node is left out: what happened the first time is often what matters."""
+    first = dict(work.fact(FIRST) or {}).get(node, "")
+    return last if first in last else f"{last}; the first time: {first}"
