@@ -143,7 +143,7 @@ def _close(work: Work, why: str = "", *, taken_back: bool = False) -> None:
     for_all = [node for node in work.job.nodes if work.part(node).outcome is not Outcome.OK]
     for node in for_all:
         part = work.part(node)
-        note = part.note or why
+        note = rounds.both_reasons(work, node, part.note or why)
         if part.outcome is Outcome.OPEN:
             work.note_parts(replace(part, outcome=Outcome.FAILED, note=note, rate=0))
     event = "cancel" if taken_back else switching.verdict(work)

@@ -8,11 +8,13 @@ import pytest
 
 from bootd.boot.decide import Order, standing_order
 from bootd.boot.snapshot import Policy
+from bootd.drivers.faults import Refuse
+from bootd.drivers.power.fake import Start
 from bootd.drivers.transport.course import Fate
 from bootd.model import Assignment, DeployedNode, Deployment, Outcome, Role, Slot, Target, TargetKind
 from bootd.services import jobs
 from tests.helpers.deeds import a_reservation
-from tests.helpers.imaging import NODES, Shop, a_shop, ready
+from tests.helpers.imaging import NODES, SIZE, Shop, a_shop, ready
 from tests.helpers.site import NOON
 
 DEFAULT = Target(TargetKind.MEMORY, "hello")
@@ -53,7 +55,10 @@ def test_an_image_with_a_part_cut_off_touches_no_node(shop: Shop) -> None:
 
 
 def test_an_image_that_is_cut_off_while_its_nodes_are_called_leaves_no_slot_marked_good(shop: Shop) -> None:
-    shop.power.started = lambda start: image_file(shop).write_bytes(b"")
+    def cut(start: Start) -> None:
+        image_file(shop).write_bytes(b"")
+
+    shop.power.started = cut
     shop.book()
     shop.live(60)
     assert (shop.job().state, shop.deployment().state) == ("failed", "failed")
@@ -84,6 +89,18 @@ def test_a_node_that_fails_before_it_joins_is_waited_for_by_nobody(shop: Shop) -
     shop.live(30)  # to join it had a minute
     assert [shop.part(node).step for node in ("node1", "node3")] == ["ready", "ready"]
     assert "its slots need 40 GB" in shop.transport.status("job1-1").receivers[1].reason
+
+
+def test_a_node_that_died_and_cannot_be_called_again_has_both_reasons(shop: Shop) -> None:
+    shop.transport.fates["node2"] = Fate(dies_at=SIZE // 2)
+    shop.book()
+    shop.live(until="watch")
+    shop.power.faults.plant(Refuse("nobody there"), "off", "node2", times=None)
+    shop.live(300)
+    assert (shop.job().state, shop.outcomes()["node2"]) == ("partly", Outcome.FAILED)
+    assert "nobody there; the first time: silent for 30 s after " in shop.part("node2").note
+    [node] = [node for node in shop.store.deployed_nodes(1) if node.node == "node2"]
+    assert node.note == shop.part("node2").note
 
 
 def test_a_slot_that_a_running_booking_boots_is_not_written(shop: Shop) -> None:
@@ -121,10 +138,18 @@ def test_a_slot_that_a_coming_booking_counts_on_is_not_written(shop: Shop) -> No
 
 
 def test_while_the_job_runs_its_nodes_get_the_imager_and_then_what_is_decided(shop: Shop) -> None:
+    seen: list[Order] = []
+    fetch = shop.power.started
+
+    def started(start: Start) -> None:
+        seen.append(boots(shop, start.node))
+        if fetch is not None:
+            fetch(start)
+
+    shop.power.started = started
     shop.book(("node1",))
-    shop.live(until="watch")
-    assert boots(shop).target == Target(TargetKind.MEMORY, "imager")
     shop.live()
+    assert [(order.rule, order.target) for order in seen] == [("once", Target(TargetKind.MEMORY, "imager"))]
     assert (shop.job().state, boots(shop)) == ("done", Order("assigned", DEFAULT))
 
 
@@ -136,8 +161,9 @@ def test_a_node_that_failed_is_not_called_when_it_comes_back(shop: Shop) -> None
 
 
 def test_a_job_that_nobody_goes_on_with_calls_nobody_once_its_order_has_expired(shop: Shop) -> None:
+    shop.asleep.add("node1")
     shop.book(("node1",))
-    shop.live(until="watch")
+    shop.run()
     [order] = shop.store.overrides()
     shop.clock.move(seconds=(order.expires_at - shop.clock()).total_seconds())
     assert boots(shop) == Order("assigned", DEFAULT)
