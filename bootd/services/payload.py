@@ -7,7 +7,7 @@ from typing import Any
 from bootd.errors import BootdError
 from bootd.model import DiskImage, ImageKind
 
-UNPACKED = "disk.raw"  # what an image is called that was unpacked before it is sent
+UNPACKED = "partition.zst"  # what is sent of an image that was unpacked first
 SECTOR = 512  # octets
 _READABLE = ("uncomp", "gz", "zst", "xz", "bz2", "lzma")  # by the imager
 _NOT_ROOTS = ("vfat", "fat12", "fat16", "fat32", "swap")  # beside the one that goes into the slot
@@ -38,24 +38,28 @@ class Payload:
     size: int = 0  # octets of it; 0: all that follow
 
 
-def payload_of(image: DiskImage, disk: Mapping[str, Any] | None = None) -> Payload:
+def payload_of(image: DiskImage, sent: Mapping[str, Any] | None = None) -> Payload:
     """Return the one partition of *image* that goes into a slot; raises `NotForSlot`.
 
-    *disk* describes what a qcow2 image was unpacked to (as `disks.describe_raw` does). Before that is
-    known it may be anything, and is taken.
+    A qcow2 image is unpacked before it is sent: *sent* says what came out. Until then it is taken.
     """
     if image.kind is ImageKind.CLONEZILLA:
         return _clonezilla(image)
     if image.kind is ImageKind.QCOW2:
-        return _raw(image, disk or {}, UNPACKED)
+        return Payload("raw", "zst", str((sent or {}).get("file_system", "")), (UNPACKED,))
     name = str(image.description.get("file") or "".join(part.file for part in image.parts[:1]))
-    return _raw(image, image.description, name)
+    start, size = root_of(image, image.description)
+    return Payload("raw", "uncomp", str(image.description.get("file_system", "")), (name,), start, size)
 
 
-def _raw(image: DiskImage, disk: Mapping[str, Any], name: str) -> Payload:
+def root_of(image: DiskImage, disk: Mapping[str, Any]) -> tuple[int, int]:
+    """Return where the one root partition of *disk* begins, and its octets; (0, 0): the disk is one itself.
+
+    *disk* is described as `disks.describe_raw` does. Raises `NotForSlot`.
+    """
     label = disk.get("label")
     if not label:
-        return Payload("raw", "uncomp", str(disk.get("file_system", "")), (name,))
+        return 0, 0
     partitions = disk.get("partitions")
     if partitions is None:
         add = f"bootd images add {image.project}/{image.name} looks at its partitions"
@@ -66,7 +70,7 @@ def _raw(image: DiskImage, disk: Mapping[str, Any], name: str) -> Payload:
         what = f"is a whole disk ({label}) with the partitions {names}"
         raise _no(image, f"{what} and a slot takes one: add that partition alone")
     [root] = roots
-    return Payload("raw", "uncomp", "", (name,), root["start"] * SECTOR, root["size"] * SECTOR)
+    return root["start"] * SECTOR, root["size"] * SECTOR
 
 
 def _named(part: Mapping[str, Any]) -> str:

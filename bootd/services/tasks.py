@@ -32,7 +32,7 @@ from bootd.store import Reads, Store
 from netboot.arch import Firmware
 
 T = TypeVar("T")
-DISK_SENT = "disk_sent"  # fact of a job: what its image was unpacked to before it is sent
+SENT = "sent"  # fact of a job: what is sent in place of an image that is unpacked first
 WAYS = "ways"  # fact of a job: what each of its nodes is told to join its session
 LAST_WORDS = ("verified", "failed")  # after them a node has nothing to do for that job
 DISK = "disk"  # setting of a host; jobs.REPARTITION is the name of one too
@@ -64,15 +64,15 @@ class Task:
         return self.host.settings.get(DISK, "")
 
     def lines(self) -> Iterator[tuple[str, object]]:
-        disk: Mapping[str, Any] | None = self.job.facts.get(DISK_SENT)
-        payload = payload_of(self.image, disk)
+        sent: Mapping[str, Any] | None = self.job.facts.get(SENT)
+        payload = payload_of(self.image, sent)
         yield from (("job", self.job.id), ("image", self.image.ref), ("identity", self.deployment.digest))
-        if disk is not None:  # what comes is not what the image is
-            yield "stream", disk["identity"]
+        if sent is not None:
+            yield "stream", sent["identity"]
         yield from (("slot", self.slot), ("disk", self.rule or self.scheme.disk))
         yield from (("tool", payload.tool), ("compression", payload.compression))
         yield "filesystem", payload.file_system
-        yield "octets", self.image.size if disk is None else disk["virtual_size"]
+        yield "octets", self.image.size if sent is None else sent["size"]
         if payload.size:
             yield from (("part-start", payload.start), ("part-size", payload.size))
         yield from (("file", name) for name in payload.files)

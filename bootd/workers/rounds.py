@@ -37,7 +37,7 @@ from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import hasten
 from bootd.services.payload import UNPACKED
-from bootd.services.tasks import DISK_SENT, WAYS
+from bootd.services.tasks import SENT, WAYS
 from bootd.store import Reads, Transaction
 from bootd.workers import gathering, switching, unpacking
 from bootd.workers.sessions import CALL, SESSION, Session, allot, next_number, session_of, stop_strays
@@ -86,9 +86,9 @@ def image_of(work: Work) -> DiskImage:
 
 
 def source_of(work: Work, image: DiskImage) -> ByteSource:
-    """Return what is sent: the image's folder, or the disk that it was unpacked to for this job."""
-    if (unpacked := unpacking.found(work)) is not None and DISK_SENT in work.job.facts:
-        return open_unpacked(unpacked, UNPACKED)
+    """Return what is sent: the image's folder, or what it was unpacked to for this job."""
+    if (packed := unpacking.packed(work)) is not None:
+        return open_unpacked(packed, UNPACKED)
     try:
         return open_folder(work.context.tree, image)
     except DarkStoreAway as error:
@@ -179,8 +179,8 @@ def send(work: Work) -> None:
         if session.of is not None:
             _await_host(work, session)
             return
-        if DISK_SENT in work.job.facts and unpacking.found(work) is None:
-            with work.commit(UNPACK, facts={SESSION: None}, note="the unpacked disk is gone; once more"):
+        if SENT in work.job.facts and unpacking.packed(work) is None:
+            with work.commit(UNPACK, facts={SESSION: None}, note="what was unpacked is gone; once more"):
                 return
         source = source_of(work, image_of(work))
         join_s = work.context.settings.join_s

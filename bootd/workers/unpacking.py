@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bootd.darkstore.errors import BadImage, DarkStoreAway
 from bootd.darkstore.source import NotForLun, Unpacked
-from bootd.darkstore.unpack import places
+from bootd.darkstore.unpack import packing, places
 from bootd.darkstore.unpack import unpack as unpacker
 from bootd.darkstore.unpack.errors import MissingTool, ToolFailed
 from bootd.darkstore.unpack.order import Progress
@@ -15,6 +15,7 @@ from bootd.lifecycle import DISK_IMAGE
 from bootd.model import DiskImage, Job, JobPart
 from bootd.services import images, jobs
 from bootd.services.images import Verdict
+from bootd.services.tasks import SENT
 from bootd.workers.work import GivenUp, Work
 
 
@@ -34,6 +35,19 @@ def unpack(work: Work, image: DiskImage, lun_size: int, progress: Progress) -> U
 def found(work: Work) -> Unpacked | None:
     """Return what was unpacked for this job."""
     return places.finished(work.context.scratch / _name(work))
+
+
+def packed(work: Work) -> Unpacked | None:
+    """Return what is sent in place of the image; None where that is the image, or it is gone."""
+    sent = work.fact(SENT)
+    if sent is None:
+        return None
+    return packing.packed(work.context.scratch, _name(work), int(sent["size"]), str(sent["sha256"]))
+
+
+def pack(work: Work, start: int, size: int, progress: Progress) -> Unpacked:
+    """Have a part of the unpacked disk made small, in its place; raises as `packing.pack` does."""
+    return packing.pack(work.context.scratch, _name(work), start, size, lambda: progress(0))
 
 
 def discard(work: Work) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 from bootd.boot.places import CORE_BOOT, EFI_MENU, core_file
 from bootd.cli.context import cache_dir
 from bootd.clock import utc_now
-from bootd.darkstore.source import open_folder, open_unpacked
+from bootd.darkstore.disks import HEAD, describe_raw
+from bootd.darkstore.source import ImageSource, open_folder, open_unpacked
 from bootd.darkstore.tree import Tree
+from bootd.darkstore.unpack.packing import pack
 from bootd.darkstore.unpack.unpack import unpack
 from bootd.events import Event, NodeReported
 from bootd.imagebuild import BuiltImage, build, slotboot, slotcore
@@ -29,9 +31,9 @@ from bootd.model import (
     SlotScheme,
 )
 from bootd.services import images, reports, tasks
-from bootd.services.payload import UNPACKED
+from bootd.services.payload import UNPACKED, root_of
 from bootd.store import Store, open_store
-from bootd.workers.slotimage import described
+from bootd.workers.slotimage import as_sent
 from tests.helpers.deeds import a_deployment, a_reservation
 from tests.helpers.lab import PATIENCE_S
 from tests.helpers.qemu import SERVER, boot
@@ -102,10 +104,7 @@ class Imaging:
         facts: dict[str, object] = {}
         self._source = open_folder(self.tree, image)
         if image.kind is ImageKind.QCOW2:
-            unpacked = unpack(
-                self.tree, image, sys.maxsize, self.folder / "unpacked", "job-1", lambda _: None
-            )
-            self._source, facts[tasks.DISK_SENT] = open_unpacked(unpacked, UNPACKED), described(unpacked)
+            self._source, facts[tasks.SENT] = self._unpacked(image)
         job = Job(
             *(1, JobKind.WRITE_SLOT, 1, 1, (NODE,), now, "calendar", now, "running", "watch"),
             facts={
@@ -124,6 +123,15 @@ class Imaging:
             change.keep(Slot(NODE, SLOT, image.ref, image.identity, "writing"))
             change.put_job_parts([JobPart(1, NODE, "joining", since=now)])
         return image
+
+    def _unpacked(self, image: DiskImage) -> tuple[ImageSource, object]:
+        """Return what is sent in place of a qcow2 image, and the fact of its job, as a worker has it."""
+        place = (self.folder / "unpacked", "job-1")
+        disk = unpack(self.tree, image, sys.maxsize, *place, lambda _: None)
+        with disk.path.open("rb") as file:
+            start, size = root_of(image, describe_raw(file.read(HEAD), disk.size))
+        packed = pack(*place, start, size or disk.size, lambda: None)
+        return open_unpacked(packed, UNPACKED), as_sent(packed, "")
 
     def _site(self) -> Site:
         files = self._files()

@@ -68,7 +68,7 @@ def finish(folder: Path, beat: Beat) -> Unpacked:
     for entry in folder.iterdir():
         if entry != disk:
             entry.unlink()
-    unpacked = Unpacked(disk, disk.stat().st_size, _digest(disk, beat))
+    unpacked = Unpacked(disk, disk.stat().st_size, digest_of(disk, beat))
     note = folder / (_DONE + ".new")
     with note.open("w") as file:
         json.dump({"size": unpacked.size, "sha256": unpacked.digest}, file)
@@ -79,7 +79,8 @@ def finish(folder: Path, beat: Beat) -> Unpacked:
     return unpacked
 
 
-def _digest(disk: Path, beat: Beat) -> str:
+def digest_of(disk: Path, beat: Beat) -> str:
+    """Return the SHA-256 of a file, which is on the disk then."""
     digest = hashlib.sha256()
     with disk.open("rb") as file:
         os.fsync(file.fileno())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bootd.model import DiskImage, ImageKind, ImagePart
-from bootd.services.payload import NotForSlot, Payload, payload_of
+from bootd.services.payload import NotForSlot, Payload, payload_of, root_of
 from tests.helpers.site import NOON
 
 
@@ -73,11 +73,12 @@ def test_file_system_of_a_raw_partition_is_known_where_it_was_seen() -> None:
 
 def test_qcow2_is_taken_before_it_is_known_what_is_in_it_and_judged_when_it_is() -> None:
     image = an_image(ImageKind.QCOW2, file="disk.qcow2")
-    assert payload_of(image) == Payload("raw", "uncomp", "", ("disk.raw",))
-    assert payload_of(image, {"label": "", "file_system": "btrfs"}).file_system == "btrfs"
-    assert payload_of(image, a_disk("gpt", ESP, LINUX)).start == 4096 * 512
+    assert payload_of(image) == Payload("raw", "zst", "", ("partition.zst",))
+    assert payload_of(image, {"file_system": "btrfs"}).file_system == "btrfs"
+    assert root_of(image, {"label": ""}) == (0, 0)
+    assert root_of(image, a_disk("gpt", ESP, LINUX)) == (4096 * 512, 1000 * 512)
     with pytest.raises(NotForSlot, match="with the partitions 2, 2 and a slot takes one"):
-        payload_of(image, a_disk("gpt", LINUX, LINUX))
+        root_of(image, a_disk("gpt", LINUX, LINUX))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""WRITE_SLOT with a qcow2 image: unpacked once, sent as a raw disk, gone when the job is over."""
+"""WRITE_SLOT with a qcow2 image: unpacked once, sent as its one partition, gone when the job is over."""
 
+import subprocess
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -47,29 +48,53 @@ def told(shop: Shop) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in task_text(shop.store, "node1").splitlines())
 
 
-def test_nodes_get_the_raw_disk_and_say_that_they_have_the_image(shop: Shop) -> None:
-    image = qcow2(shop)
-    shop.book(image=image)
-    shop.live(until="watch")
+def sent(shop: Shop) -> tuple[str, bytes]:
+    """Return the name and the octets of the one file in the stream, decompressed."""
     stream = b"".join(shop.transport.order("job1-1").image.chunks())
     with tarfile.open(fileobj=BytesIO(stream)) as archive:
         [member] = archive.getmembers()
         file = archive.extractfile(member)
         assert file is not None
-        assert (member.name, file.read()) == ("disk.raw", RAW)
+        unpacked = subprocess.run(["zstd", "-dcq"], input=file.read(), capture_output=True, check=True)
+    return member.name, unpacked.stdout
+
+
+def test_nodes_get_the_partition_and_say_that_they_have_the_image(shop: Shop) -> None:
+    image = qcow2(shop)
+    shop.book(image=image)
+    shop.live(until="watch")
+    assert sent(shop) == ("partition.zst", RAW)
     task = told(shop)
-    assert (task["file"], task["tool"], task["octets"]) == ("disk.raw", "raw", str(SIZE))
+    assert (task["file"], task["tool"], task["compression"]) == ("partition.zst", "raw", "zst")
+    assert int(task["octets"]) < SIZE // 10
     assert task["identity"] == image.identity != task["stream"]
     shop.live()
     assert (shop.job().state, shop.slots()) == ("done", ready(*NODES))
     assert left(shop) == []
 
 
-def test_the_one_root_of_a_whole_disk_is_named_by_its_octets(shop: Shop) -> None:
-    shop.book(image=qcow2(shop, whole_disk(0x82, 0x83)))
+def test_of_a_whole_disk_the_one_root_is_sent(shop: Shop) -> None:
+    disk = bytearray(whole_disk(0x82, 0x83))
+    disk[1024:1536] = b"r" * 512
+    shop.book(image=qcow2(shop, bytes(disk)))
+    shop.live(until="watch")
+    assert sent(shop) == ("partition.zst", b"r" * 512)
+    assert "part-start" not in told(shop)
+
+
+def test_file_system_in_it_is_told_before_anything_is_written(shop: Shop) -> None:
+    disk = bytearray(whole_disk(0x83))
+    disk[512:516] = b"XFSB"
+    shop.book(image=qcow2(shop, bytes(disk)))
+    shop.live(until="watch")
+    assert told(shop)["filesystem"] == "xfs"
+
+
+def test_raw_whole_disk_is_sent_as_it_is_and_its_root_named(shop: Shop) -> None:
+    shop.book(image=shop.add_image(whole_disk(0x82, 0x83), "mesh/whole"))
     shop.live(until="watch")
     task = told(shop)
-    assert (task["part-start"], task["part-size"]) == ("1024", "512")
+    assert (task["part-start"], task["part-size"], "stream" in task) == ("1024", "512", False)
 
 
 def test_disk_with_two_roots_ends_the_job_before_any_node_is_switched(shop: Shop) -> None:
@@ -80,11 +105,12 @@ def test_disk_with_two_roots_ends_the_job_before_any_node_is_switched(shop: Shop
     assert (shop.switched(), left(shop)) == ([], [])
 
 
-def test_unpacked_disk_that_went_is_made_again(shop: Shop) -> None:
+def test_what_was_unpacked_and_went_is_made_again(shop: Shop) -> None:
     shop.book(image=qcow2(shop))
     shop.live(until="watch")
     [folder] = shop.context.scratch.iterdir()
-    (folder / "disk.raw").unlink()
+    assert [path.name for path in folder.iterdir() if path.suffix == ".raw"] == []
+    (folder / "disk.zst").unlink()
     shop.transport.stop("job1-1")
     shop.live(300)
     assert (shop.job().state, shop.slots()) == ("done", ready(*NODES))
