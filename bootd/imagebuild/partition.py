@@ -26,12 +26,12 @@ def write(of: Ingredients, output: Path, words: Words) -> Path:
 
 
 def entries(of: Ingredients, words: Words) -> Iterator[cpio.Entry]:
-    """Return everything in the file system."""
+    """Return everything in the file system; of two with one name the later one counts."""
     own = f"UUID={filesystems.identity('ext4', _LABEL)}"
+    for name, path in of.recipe.files.items():  # what its initramfs knows, it knows too, or better
+        yield cpio.regular(name, path.read_bytes(), executable=bool(path.stat().st_mode & 0o100))
     yield from root_entries(of.recipe, of.parts.busybox, words)
     yield cpio.directory("mnt")
-    for name, path in of.recipe.files.items():  # what its initramfs knows, it knows too
-        yield cpio.regular(name, path.read_bytes(), executable=bool(path.stat().st_mode & 0o100))
     yield cpio.regular("boot/vmlinuz", of.parts.kernel)
     yield cpio.regular("boot/initrd.gz", of.parts.initrd)
     yield cpio.regular("boot/grub/grub.cfg", menu(of.recipe, own).encode())

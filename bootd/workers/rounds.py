@@ -37,7 +37,7 @@ from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import hasten
 from bootd.services.payload import UNPACKED
-from bootd.services.tasks import SENT, WAYS
+from bootd.services.tasks import LAST_WORDS, SENT, WAYS
 from bootd.store import Reads, Transaction
 from bootd.workers import gathering, switching, unpacking
 from bootd.workers.sessions import CALL, SESSION, Session, allot, next_number, session_of, stop_strays
@@ -298,7 +298,8 @@ def verify(work: Work) -> None:
         _end_round(work)
         return
     bound = timedelta(seconds=work.context.settings.up_s)
-    with work.commit(wait_s=POLL_S, note=f"{nodeset.fold(pending)} compares what was written") as change:
+    wait_s = 0.0 if _have_said_all(work, pending) else POLL_S
+    with work.commit(wait_s=wait_s, note=f"{nodeset.fold(pending)} compares what was written") as change:
         _heed(work, change)
         for node in work.nodes(Outcome.OPEN):
             part = work.part(node)
@@ -308,6 +309,12 @@ def verify(work: Work) -> None:
                 work.note_parts(replace(part, since=work.now))
             elif work.now >= max(part.since, part.word_at or part.since) + bound:
                 work.note_parts(_missed(part, f"said nothing for {bound.total_seconds():g} s"))
+
+
+def _have_said_all(work: Work, nodes: Sequence[str]) -> bool:
+    """Tell whether each of *nodes* has said its last word, heeded yet or not."""
+    parts = [part for part in work.store.job_parts(work.job.id) if part.word in LAST_WORDS]
+    return {part.node for part in parts if _is_of_this_call(work, part)}.issuperset(nodes)
 
 
 def _heed(work: Work, change: Transaction) -> None:

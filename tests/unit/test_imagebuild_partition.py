@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     (made / "init").write_text("#!/bin/sh\n")
     (made / "files/etc/bootd/functions").write_text("connect() { :; }\n")
     (made / "root/etc/inittab").write_text("::sysinit:/start\n")
+    (made / "files/etc/inittab").write_text("::respawn:/bin/sh\n")  # of the initramfs, or its base
     return made
 
 
