@@ -20,7 +20,7 @@ LUN_PACKAGES := tgt mtools dosfstools e2fsprogs fdisk
 IMAGING_PACKAGES := udpcast mtools dosfstools e2fsprogs fdisk
 # Real clients and disk tools for the tests.
 TEST_PACKAGES := tftp-hpa atftp curl mtools dosfstools e2fsprogs fdisk grub-pc-bin procps tgt libiscsi-bin xfsprogs \
-                 busybox-static dnsmasq-base iproute2 nftables udpcast wget openssl
+                 busybox-static dnsmasq-base iproute2 nftables udpcast wget openssl btrfs-progs
 # What images are unpacked with for LUNs.
 UNPACK_PACKAGES := qemu-utils partclone fdisk gzip zstd xz-utils bzip2 lz4
 # The peer of the boots in make bench.
