@@ -20,7 +20,7 @@ from bootd.model import Deployment, Job, JobKind, Reservation
 from bootd.services import deploy as service
 from bootd.services import jobs, nodeset
 from bootd.services.booking import LIVE
-from bootd.services.deploy import Deployed, Order
+from bootd.services.deploy import Deployed, Means, Order
 from bootd.services.deployments import place_text
 from bootd.services.notify import poke
 
@@ -67,7 +67,10 @@ def deploy(
     if repartition and not dry_run:
         _ask(site, nodes, yes)
     with site.open_store(make=not dry_run) as store:
-        made = service.deploy(store, site.actor, order, clock=utc_now, zone=zone, dry_run=dry_run)
+        means = Means(site.config["imaging.transport"], site.config["imaging.memory_image"])
+        made = service.deploy(
+            store, site.actor, order, clock=utc_now, zone=zone, means=means, dry_run=dry_run
+        )
         poke(site.data_dir)
         _tell(made, zone, dry_run, as_json)
         if dry_run or no_follow:

@@ -51,6 +51,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Means:
+    """What the site writes slots with, as its configuration says."""
+
+    transport: str  # "": nothing sends images
+    imager: str  # name of the memory image that writes them
+
+
+@dataclass(frozen=True, slots=True)
 class Deployed:
     """What an order came to."""
 
@@ -62,14 +70,24 @@ class Deployed:
 
 
 def deploy(
-    store: Store, actor: str, order: Order, *, clock: Clock, zone: tzinfo = UTC, dry_run: bool = False
+    store: Store,
+    actor: str,
+    order: Order,
+    *,
+    clock: Clock,
+    zone: tzinfo = UTC,
+    means: Means | None = None,
+    dry_run: bool = False,
 ) -> Deployed:
-    """Carry out *order*; raises `BadValue`, and `CannotBook` with every reason against it."""
+    """Carry out *order*; raises `BadValue`, and `CannotBook` with every reason against it.
+
+    Without *means* it is not looked whether the site can write slots.
+    """
     if "/" not in order.image:
         raise BadValue("image", order.image, "PROJECT/IMAGE, or PROJECT/IMAGE@VERSION")
     parse_image_ref(order.image)
     with changing(store, actor, "deploy", dry_run=dry_run) as change:
-        attempt = _Attempt(change, actor, order, clock(), zone)
+        attempt = _Attempt(change, actor, order, means, clock(), zone)
         deployed = attempt.join() if attempt.held is not None else attempt.book()
     return deployed
 
@@ -77,8 +95,16 @@ def deploy(
 class _Attempt:
     """One order, held against what is there in one transaction."""
 
-    def __init__(self, change: Transaction, actor: str, order: Order, now: datetime, zone: tzinfo) -> None:
-        self._change, self._actor, self._order = change, actor, order
+    def __init__(
+        self,
+        change: Transaction,
+        actor: str,
+        order: Order,
+        means: Means | None,
+        now: datetime,
+        zone: tzinfo,
+    ) -> None:
+        self._change, self._actor, self._order, self._means = change, actor, order, means
         self._now, self._zone = now, zone
         self._desk = Desk(change, now=now, zone=zone, slot=order.slot)
         self._found: Resolved = self._desk.resolve(Draft(order.by, order.nodes, (order.image,)))
@@ -115,7 +141,7 @@ class _Attempt:
         )
         plan = deployments.NO_PLAN if self._found.reasons else self._desk.place(draft)
         reasons = [*self._found.reasons, *self._desk.objections(draft, self._found.project)]
-        self._refuse([*reasons, *self._split_up(), *plan.reasons, *self._harm(0)])
+        self._refuse([*reasons, *self._split_up(), *plan.reasons, *self._lacking(), *self._harm(0)])
         [made] = keep_all(self._change, [Made(draft, plan)], is_series=False)
         ordered = self._jobs(made.plan.deployments)
         return Deployed(made.reservation, made.plan, True, (why,) if why else (), ordered)
@@ -158,7 +184,15 @@ class _Attempt:
         wanted = replace(held, nodes=self._nodes, images=tuple(self._found.images), state="booked")
         planner = Planner(self._change, now=self._now, zone=self._zone, slot=self._order.slot)
         plan = deployments.NO_PLAN if self._found.reasons else planner.anew(wanted)
-        self._refuse([*self._found.reasons, *self._unsuited(held), *plan.reasons, *self._harm(held.id)])
+        self._refuse(
+            [
+                *self._found.reasons,
+                *self._unsuited(held),
+                *plan.reasons,
+                *self._lacking(),
+                *self._harm(held.id),
+            ]
+        )
         for each in self._change.deployments_of(held.id):
             if each.state != "dark" and not set(each.nodes).isdisjoint(self._nodes):
                 self._take_out(each)
@@ -221,6 +255,16 @@ class _Attempt:
         return (*(replace(b, role=b.role or Role.ROOT) for b in kept), replace(new, role=Role.MESH))
 
     # -- both -------------------------------------------------------------------------------------
+
+    def _lacking(self) -> Iterable[str]:
+        """Tell what is missing to write any slot at all."""
+        if self._means is None or all(host.role is Role.ROOT for host in self._found.hosts):
+            return
+        if not self._means.transport:
+            yield 'nothing here sends images: imaging.transport = "mixed" in the configuration'
+        if self._change.memory_image(self._means.imager) is None:
+            name = self._means.imager
+            yield f"there is no memory image {name!r} that writes slots: bootd memory build {name}"
 
     def _harm(self, own: int) -> Iterable[str]:
         """Tell who would lose what a disk holds if it were divided."""

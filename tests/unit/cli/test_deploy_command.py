@@ -13,6 +13,7 @@ from bootd.store import Store
 from tests.helpers.bookings import a_disk_image, furnish
 from tests.helpers.command import Bootd
 from tests.helpers.deeds import keep
+from tests.helpers.site import an_image
 from tests.unit.cli.test_suggest import completed
 
 WORDS = ("deploy", "mesh/router", "--nodes", "node[2-3]")
@@ -21,9 +22,12 @@ NODES = ("node2", "node3")
 
 @pytest.fixture
 def site(bootd: Bootd) -> Bootd:
+    bootd.config.write_text(bootd.config.read_text() + '[imaging]\ntransport = "mixed"\n')
     with bootd.store() as store:
         furnish(store)
         keep(store, a_disk_image("router"))
+        with store.transaction("anna", "furnish") as change:
+            change.put_memory_image(an_image("imager"))
     return bootd
 
 
@@ -76,6 +80,16 @@ def test_order_is_told_with_its_end_its_slot_and_its_jobs(site: Bootd) -> None:
     assert "slot 7 on node[2-3]: copied there" in said
     assert "it ends after 4 h, as nobody said when" in said
     assert "bootd jobs follow 1" in said
+
+
+def test_site_without_an_imager_is_told_how_to_have_one(bootd: Bootd) -> None:
+    with bootd.store() as store:
+        furnish(store)
+        keep(store, a_disk_image("router"))
+    done = bootd(*WORDS)
+    assert done.status == 1
+    assert "bootd memory build imager" in done.err
+    assert "imaging.transport" in done.err
 
 
 def test_dry_run_says_it_and_does_nothing(site: Bootd) -> None:

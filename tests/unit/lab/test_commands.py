@@ -123,3 +123,8 @@ def test_a_step_is_printed_with_the_names_in_one_column(capsys: pytest.CaptureFi
         at,
     )
     assert capsys.readouterr().out == "   1.5 s  a     reported running\n"
+
+
+def test_a_lab_has_luns_or_slots_and_not_both(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "up", "--luns", "--slots"]) == 2
+    assert "one of them" in capsys.readouterr().err

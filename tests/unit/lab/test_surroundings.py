@@ -61,14 +61,17 @@ def test_the_labs_target_is_its_own_and_bootd_is_told_of_it() -> None:
     assert "portal=10.99.0.2:3260,portal=10.99.0.2:3261" in words
 
 
-def test_what_luns_and_disks_need_is_asked_for_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_luns_disks_and_imaging_need_is_asked_for_where_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    for table in ("COMMON", "LUNS", "DISKS"):
+    for table in ("COMMON", "LUNS", "DISKS", "IMAGING"):
         monkeypatch.setattr(needs, table, {f"/nowhere/{table}": table.lower()})
     for wanted, packages in [
         ({}, "common"),
         ({"luns": True}, "common luns"),
         ({"disks": True}, "common disks"),
+        ({"disks": True, "imaging": True}, "common disks imaging"),
     ]:
         with pytest.raises(LabError, match=f"--no-install-recommends {packages}$"):
             needs.check(**wanted)

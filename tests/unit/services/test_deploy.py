@@ -20,7 +20,7 @@ from bootd.model import (
 )
 from bootd.services import deploy as service
 from bootd.services import jobs
-from bootd.services.deploy import SPAN, Deployed, Order
+from bootd.services.deploy import SPAN, Deployed, Means, Order
 from bootd.store import Store
 from tests.helpers.bookings import a_disk_image, at, book, furnish
 from tests.helpers.site import NOON, HandClock, a_host, memory_store
@@ -46,8 +46,8 @@ def keep(store: Store, *records: Any) -> None:
 
 
 def deploy(store: Store, image: str = PLACE, nodes: str = "node[2-4]", **order: Any) -> Deployed:
-    dry_run = order.pop("dry_run", False)
-    return service.deploy(store, "anna", Order(image, nodes, **order), clock=HandClock(), dry_run=dry_run)
+    more = {key: order.pop(key) for key in ("dry_run", "means") if key in order}
+    return service.deploy(store, "anna", Order(image, nodes, **order), clock=HandClock(), **more)
 
 
 def refused(store: Store, *words: Any, **order: Any) -> str:
@@ -178,6 +178,13 @@ def test_node_without_a_role_and_an_image_for_no_slot_are_both_told(store: Store
     told = refused(store, "mesh/whole", "node[4-5]")
     assert "node5 has no role: bootd hosts set node5 --role mesh|root" in told
     assert "mesh/whole@1 is a whole disk (gpt)" in told
+
+
+def test_site_that_cannot_write_slots_says_both_that_it_lacks(store: Store) -> None:
+    told = refused(store, means=Means("", "imager"))
+    assert 'imaging.transport = "mixed"' in told
+    assert "no memory image 'imager' that writes slots: bootd memory build imager" in told
+    assert deploy(store, nodes="node1", means=Means("", "imager")).is_new  # goes to a LUN
 
 
 def test_slot_for_a_root_node_is_refused(store: Store) -> None:
