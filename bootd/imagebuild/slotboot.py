@@ -53,16 +53,23 @@ exit
 
 
 def efi_config(disk: str, slot: int) -> str:
-    """Return the GRUB configuration that starts the EFI program or the menu of *slot*."""
+    """Return the GRUB configuration that starts the EFI program or the menu of *slot*.
+
+    A disk that bootd divided is found by its ESP: firmware has its own order of disks.
+    """
     return f"""\
-echo "bootd: starting slot {slot} ({disk},{slot})"
+set disk={disk}
+if search --no-floppy --file --set=esp {ESP_MENU}; then
+  regexp --set=1:disk '^([^,]*)' "$esp"
+fi
+echo "bootd: starting slot {slot} ($disk,{slot})"
 if search --no-floppy --file --set=root /EFI/slot{slot}/BOOTX64.EFI; then
   if chainloader ($root)/EFI/slot{slot}/BOOTX64.EFI; then
     boot
   fi
 fi
-{_start_by_efi(f"{disk},{slot}")}
-echo "bootd: slot {slot} of {disk} does not start: the default of the disk itself"
+{_start_by_efi(f"$disk,{slot}")}
+echo "bootd: slot {slot} of $disk does not start: the default of the disk itself"
 sleep --interruptible {_DEFAULT_AFTER_S}
 {efilocal.config()}"""
 
