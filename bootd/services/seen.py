@@ -19,6 +19,7 @@ from bootd.events import (
     OverrideUsed,
     ScriptRefused,
     ScriptSent,
+    SlotCaptured,
     TftpReadCompleted,
     TftpReadFailed,
     UnknownMachine,
@@ -26,6 +27,7 @@ from bootd.events import (
     WriteRefused,
 )
 from bootd.model import Observation, Sighting
+from bootd.units import size_text
 
 _Said = tuple[str, int, float]  # text, octets sent, seconds taken
 FETCHED = "fetched its "  # what the text of a script's observation begins with; see `answer_given`
@@ -95,6 +97,10 @@ def _not_permitted(event: WriteRefused) -> _Said:
     return f"may not write to its disk: {event.text}", 0, 0.0
 
 
+def _captured(event: SlotCaptured) -> _Said:
+    return f"sent its slot for job {event.job}, {size_text(event.octets)}", 0, 0.0
+
+
 def _report_refused(event: NodeReportRefused) -> _Said:
     return f"sent a report that was refused: {event.why}", 0, 0.0
 
@@ -123,6 +129,7 @@ _WORDS: dict[type[Event], Callable[[Any], _Said]] = {
     NodeReportRefused: _report_refused,
     WritePermitted: _permitted,
     WriteRefused: _not_permitted,
+    SlotCaptured: _captured,
     OverrideUsed: _used,
     LoopSuspected: _loop,
 }

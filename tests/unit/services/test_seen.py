@@ -54,6 +54,10 @@ WHO = {"mac": "52:54:00:00:00:01", "host": "node1"}
             "fetched its ipxe script: memory:debian (once)",
         ),
         (
+            events.SlotCaptured(**WHO, job=7, octets=12_300_000),
+            "sent its slot for job 7, 12.3 MB",
+        ),
+        (
             events.ScriptRefused(**WHO, client="c", why="host-ignored"),
             "asked for a script and got none: host-ignored",
         ),
