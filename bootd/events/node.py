@@ -59,7 +59,7 @@ class SlotCaptured(Event):
 
     name: ClassVar[str] = "node.slot_captured"
     job: int
-    octets: int
+    received: int  # octets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

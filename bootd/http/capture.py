@@ -63,7 +63,7 @@ async def end(request: web.Request) -> web.Response:
         state = await parts.captures.end(sender, form)
     except (BadPiece, DarkStoreAway) as error:
         raise _refusal(request, host, error) from None
-    parts.emit(SlotCaptured(mac=mac, host=host, job=sender.job, octets=state.octets))
+    parts.emit(SlotCaptured(mac=mac, host=host, job=sender.job, received=state.octets))
     return web.Response(text="kept\n")
 
 

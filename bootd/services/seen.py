@@ -98,7 +98,7 @@ def _not_permitted(event: WriteRefused) -> _Said:
 
 
 def _captured(event: SlotCaptured) -> _Said:
-    return f"sent its slot for job {event.job}, {size_text(event.octets)}", 0, 0.0
+    return f"sent its slot for job {event.job}, {size_text(event.received)}", 0, 0.0
 
 
 def _report_refused(event: NodeReportRefused) -> _Said:

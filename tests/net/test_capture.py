@@ -41,7 +41,7 @@ async def test_pieces_and_their_end_are_taken(node: Node) -> None:
     assert node.state.end is not None
     assert node.state.end["table"] == a_form()["table"]
     [event] = node.site.of_kind(SlotCaptured)
-    assert (event.host, event.job, event.octets) == ("node1", 1, len(TWO_PIECES))
+    assert (event.host, event.job, event.received) == ("node1", 1, len(TWO_PIECES))
 
 
 async def test_piece_whose_answer_was_lost_is_sent_again_and_counts_once(node: Node) -> None:

@@ -54,7 +54,7 @@ WHO = {"mac": "52:54:00:00:00:01", "host": "node1"}
             "fetched its ipxe script: memory:debian (once)",
         ),
         (
-            events.SlotCaptured(**WHO, job=7, octets=12_300_000),
+            events.SlotCaptured(**WHO, job=7, received=12_300_000),
             "sent its slot for job 7, 12.3 MB",
         ),
         (
