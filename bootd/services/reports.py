@@ -8,13 +8,14 @@ that waits for the node, if there is one.
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from bootd.events import Event, NodeReported, ScriptSent
+from bootd.events import Event, NodeReported, NodeReportRefused, ScriptSent
 from bootd.model import DeployedNode, Deployment, Job, JobKind, JobPart, Place
 from bootd.services.deployments import moved, node_moved
 from bootd.services.seen import FETCHED, answer_given
 from bootd.store import Reads, Transaction
 
 RUNNING, LEAVING = "running", "leaving"
+REFUSED = "refused"  # what a machine said counts for nothing: its token was another's, or used up
 SETTLED = timedelta(seconds=10)  # a machine that says that it runs does not start anew before
 _ENDING = ("verified", "failed")  # the last words of a node in an imager
 _LISTENING = {JobKind.WRITE_SLOT: ("watch", "verify")}  # steps without a deed
@@ -54,6 +55,8 @@ def heard_in(event: Event, at: datetime, *, itself: bool) -> Heard | None:
             return Word(event.host, event.state, event.detail, at, is_proved=False)
         given_at = datetime.fromtimestamp(event.given_at, UTC)
         return Word(event.host, event.state, event.detail, at, given_at, event.override)
+    if isinstance(event, NodeReportRefused):
+        return Word(event.host, REFUSED, event.why, at, is_proved=False)
     if isinstance(event, ScriptSent) and itself:
         return Given(event.host, at)
     return None
@@ -150,9 +153,13 @@ class _Hearing:
             self.changed = True
 
     def _concerns(self, word: Word, part: JobPart) -> bool:
-        """An image that is being written is spoken of with tokens: by nobody else."""
-        job = None if word.is_proved else self.change.find(Job, part.job)
-        return word.is_proved or (job is not None and job.kind is JobKind.START)
+        """An image that is being written is spoken of with tokens: by nobody else, but of a refused one."""
+        if word.is_proved:
+            return True
+        job = self.change.find(Job, part.job)
+        if word.state == REFUSED:
+            return job is not None and job.kind is JobKind.WRITE_SLOT and part.word not in _ENDING
+        return job is not None and job.kind is JobKind.START
 
 
 def _is_settled(node: DeployedNode, at: datetime) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bootd.events import NodeReported, OfferSent, ScriptSent
+from bootd.events import NodeReported, NodeReportRefused, OfferSent, ScriptSent
 from bootd.model import DeployedNode, Deployment, JobKind, JobPart, Observation, Role
 from bootd.services import reports
 from bootd.services.reports import Given, Word, heard_in
@@ -283,6 +283,22 @@ def test_a_word_without_a_token_is_for_no_job_but_a_start(store: Store) -> None:
         change.put_job_parts([JobPart(1, "node1"), JobPart(2, "node1")])
     hear(store, running(state="failed", given=None, is_proved=False))
     assert [store.job_parts(job)[0].word for job in (1, 2)] == ["", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", "refused"), ("joined", "refused"), ("verified", "verified")]
+)
+def test_a_refused_token_is_told_to_the_job_that_waits_and_takes_no_last_word(
+    store: Store, before: str, after: str
+) -> None:
+    keep(store, a_job(1, state="running"), a_job(2, state="running", kind=JobKind.START))
+    with store.transaction("calendar") as change:
+        change.put_job_parts([JobPart(1, "node1", word=before), JobPart(2, "node1")])
+    event = NodeReportRefused(client="10.0.0.1", why="token-used", mac=MAC, host="node1")
+    word = heard_in(event, at(5), itself=True)
+    assert word is not None
+    assert not hear(store, word)
+    assert [store.job_parts(job)[0].word for job in (1, 2)] == [after, ""]
 
 
 def test_events_are_heard_as_words_and_scripts() -> None:
