@@ -91,7 +91,11 @@ def _proved(request: web.Request, token: str, mac: str = "") -> TokenFacts:
     parts = request.app[PARTS]
     facts = parts.tokens.check(token, parts.clock(), mac=mac or None)
     if isinstance(facts, TokenRefused):
-        parts.emit(NodeReportRefused(client=peer_of(request), why=facts.reason))
+        client = peer_of(request)
+        neighbour = parts.clients.on_link(client)  # who it is that asks, whosever the token was
+        host = parts.host_name(neighbour) if neighbour else ""
+        mac = neighbour if host else ""
+        parts.emit(NodeReportRefused(client=client, why=facts.reason, mac=mac, host=host))
         used = facts.reason == "token-used"
         kind = web.HTTPConflict if used else web.HTTPForbidden
         raise failure(kind, facts.reason, "the token is not good for this report")
