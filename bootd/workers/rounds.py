@@ -37,6 +37,7 @@ from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import hasten
 from bootd.services.payload import UNPACKED
+from bootd.services.reports import REFUSED
 from bootd.services.tasks import LAST_WORDS, SENT, WAYS
 from bootd.store import Reads, Transaction
 from bootd.workers import gathering, switching, unpacking
@@ -276,7 +277,11 @@ def _follow(work: Work, receiver: ReceiverStatus, size: int) -> None:
     step = _STEPS[receiver.step]
     since = part.since if part.step == step else work.now
     part = replace(part, step=step, since=since, octets=receiver.octets, size=size, rate=receiver.rate // 8)
-    work.note_parts(_missed(part, receiver.reason) if step == MISSED else part)
+    if step == MISSED and part.word == REFUSED and _is_of_this_call(work, part):
+        why = f"{receiver.reason}; a token of it was refused: {part.word_detail}"
+        work.note_parts(_missed(part, why))
+    else:
+        work.note_parts(_missed(part, receiver.reason) if step == MISSED else part)
 
 
 def _whole(work: Work, status: SessionStatus) -> JobPart:
