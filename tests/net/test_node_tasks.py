@@ -98,6 +98,18 @@ async def test_token_is_good_for_the_machine_it_was_made_for(
         assert [event.why for event in site.of_kind(NodeReportRefused)] == [reason]
 
 
+@pytest.mark.parametrize(("neighbour", "host"), [(MAC, "node1"), ("52:54:00:00:00:77", ""), (None, "")])
+async def test_refused_token_is_held_against_the_machine_that_sent_it(
+    neighbour: str | None, host: str
+) -> None:
+    arp = {} if neighbour is None else {"127.0.0.1": neighbour}
+    async with running(a_site(Desk(), arp=arp)) as site:
+        other = token(site, "52:54:00:00:00:99")
+        assert (await post(site, TASK, token=other if neighbour else ""))[0] == 403
+    [event] = site.of_kind(NodeReportRefused)
+    assert (event.host, event.mac) == (host, MAC if host else "")
+
+
 async def test_node_that_has_done_all_leaves_and_its_token_is_used_up() -> None:
     async with running(a_site(Desk())) as site:
         good = token(site)
