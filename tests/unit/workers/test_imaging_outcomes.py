@@ -103,6 +103,20 @@ def test_a_node_that_died_and_cannot_be_called_again_has_both_reasons(shop: Shop
     assert node.note == shop.part("node2").note
 
 
+def test_a_node_whose_token_is_refused_is_left_out_with_that_reason(shop: Shop) -> None:
+    shop.transport.fates["node2"] = Fate(joins_after_s=None)
+    shop.book()
+    shop.live(until="watch")
+    shop.clock.move(seconds=1)
+    shop.say("node2", "refused", "token-other-machine")
+    shop.live(90)
+    told = "did not join within 60 s; a token of it was refused: token-other-machine"
+    assert shop.job().facts["first"] == {"node2": told}
+    assert shop.slots() == {**ready("node1", "node3"), "node2": "writing"}
+    shop.live(600)
+    assert (shop.slots()["node2"], told in shop.part("node2").note) == ("damaged", True)
+
+
 def test_a_slot_that_a_running_booking_boots_is_not_written(shop: Shop) -> None:
     other = shop.add_image(b"theirs".ljust(512), "mesh/theirs")
     theirs = Deployment(
