@@ -1,9 +1,10 @@
 """A lab of mesh nodes with blank disks and an image whose menu says that it was started."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from bootd.cli.context import cache_dir
@@ -37,16 +38,23 @@ class MeshLab:
     nodes: Sequence[str]
     _seen: dict[str, str] = field(default_factory=dict)
 
-    def up(self, *, transport: str = "mixed", rate_mbit: int = 80, join_s: int = 60) -> "MeshLab":
+    def up(
+        self,
+        *,
+        transport: str = "mixed",
+        rate_mbit: int = 80,
+        join_s: int = 60,
+        disks_mib: Mapping[str, int] = MappingProxyType({}),
+    ) -> "MeshLab":
         self.lab.up(config_extra=_CONFIG.format(transport=transport, rate_mbit=rate_mbit, join_s=join_s))
         add_image(self.lab, "imager", cache=cache_dir(), say=print)
         self.lab.bootd("slots", "scheme", "set", "@all", *SCHEME)
         for name in self.nodes:
-            self.plug_in(name)
+            self.plug_in(name, mib=disks_mib.get(name, 512))
         self.lab.bootd("projects", "add", "mesh", "--owner", "anna")
         return self
 
-    def plug_in(self, name: str, *, mib: int = 512) -> None:
+    def plug_in(self, name: str, *, mib: int) -> None:
         """Add a machine with a blank disk; bootd presses its button."""
         disk = self.folder / f"{name}.disk"
         with disk.open("wb") as file:
