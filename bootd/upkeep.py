@@ -2,24 +2,28 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from bootd.boot.files import Refused, Served
-from bootd.boot.places import CORE_BOOT, EFI_MENU, core_file, grub_disk, slot_helper
+from bootd.boot.places import CORE_BOOT, EFI_MENU, HELPERS, core_file, grub_disk, slot_helper
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Policy, Snapshot
 from bootd.config import DEFAULT_LOADERS, Config
 from bootd.errors import BootdError
-from bootd.imagebuild import efilocal, slotboot, slotcore
+from bootd.imagebuild import efilocal, grubimage, slotboot, slotcore
+from bootd.imagebuild.version import version
 from bootd.model import Role
 from bootd.model.places import STANDARD_SCHEME
 from bootd.services.filescan import FileIndex, Root
 from bootd.telemetry import Problems
 from netboot.arch import BY_NAME, Firmware
 
-HELPER = f"loaders/{efilocal.NAME}"  # as named under /files/
+HELPER = f"{HELPERS}/{efilocal.NAME}"  # as named under /files/
+_PROGRAMS = (efilocal.NAME, "slot*-pc.0", "slot*-x64.efi", "core*-pc.img", "menu-x64.efi")
+_MADE_BY = "programs.made"  # in the data folder
 _SLOT_FIRMWARE = (Firmware.BIOS, Firmware.UEFI)
 _COUNTED_ON = ("x86-bios", "x64-uefi")  # nearly every site has them: their loaders are missed at once
 
@@ -125,14 +129,25 @@ class Upkeep:
     def make_helper(self) -> str:
         """Build the program that starts a UEFI machine's own disk, once; return what is wrong, or ""."""
         path = self._config.data_dir / "files" / HELPER
-        if path.exists():
-            return ""
         try:
+            self._forget_old_programs()
+            if path.exists():
+                return ""
             path.parent.mkdir(mode=0o755, exist_ok=True)
             efilocal.build(path)
         except (BootdError, OSError) as error:
             return f"UEFI machines reach their own disk only after a minute: {error}"
         return ""
+
+    def _forget_old_programs(self) -> None:
+        """Have those programs made anew that another version of bootd made otherwise, if they can be."""
+        note = self._config.data_dir / _MADE_BY
+        if (note.exists() and note.read_text() == version()) or shutil.which(grubimage.TOOL) is None:
+            return
+        for name in _PROGRAMS:
+            for path in (self._config.data_dir / "files" / HELPERS).glob(name):
+                path.unlink()
+        note.write_text(version())
 
     async def make_slot_helpers(self, snapshot: Snapshot) -> str:
         """Build the programs that start slots and are not there; return what is wrong, or "".

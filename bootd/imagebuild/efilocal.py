@@ -30,7 +30,7 @@ LOADERS = (
     "/EFI/systemd/systemd-bootx64.efi",
     "/EFI/Microsoft/Boot/bootmgfw.efi",
 )
-_MODULES = (
+MODULES = (
     *("part_gpt", "part_msdos", "fat", "iso9660"),
     *("configfile", "test", "search", "search_fs_file"),
     *("chain", "boot", "echo", "sleep", "minicmd"),
@@ -56,4 +56,4 @@ exit
 def build(output: Path, loaders: Sequence[str] = LOADERS) -> Path:
     """Write the program to *output*; raises `BuildFailed` where Debian's GRUB tools are not installed."""
     what = "the local-boot program for UEFI"
-    return grubimage.build(output, grubimage.X64_EFI, config(loaders), _MODULES, what=what)
+    return grubimage.build(output, grubimage.X64_EFI, config(loaders), MODULES, what=what)

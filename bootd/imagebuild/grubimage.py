@@ -20,6 +20,7 @@ class Platform:
     package: str
 
 
+TOOL = "grub-mkimage"
 PC_NETWORK = Platform("i386-pc-pxe", "i386-pc", "grub-pc-bin")
 X64_EFI = Platform("x86_64-efi", "x86_64-efi", "grub-efi-amd64-bin")
 
@@ -36,7 +37,7 @@ def build(output: Path, platform: Platform, config: str, modules: Sequence[str],
         scratch = Path(scratch_name)
         (scratch / "early.cfg").write_text("normal (memdisk)/grub.cfg\n")
         (scratch / "memdisk.tar").write_bytes(_tar("grub.cfg", config.encode()))
-        argv = ["grub-mkimage", "-O", platform.format, "-p", "(memdisk)/", "-c", "early.cfg"]
+        argv = [TOOL, "-O", platform.format, "-p", "(memdisk)/", "-c", "early.cfg"]
         argv += ["-m", "memdisk.tar", "-o", "out", "memdisk", "tar", "normal", *modules]
         try:
             done = subprocess.run(argv, cwd=scratch, capture_output=True, text=True, check=False)

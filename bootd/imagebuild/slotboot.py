@@ -27,8 +27,8 @@ _MENU = (
     *("configfile", "linux", "gzio", "xzio", "zstd", "loadenv", "regexp", "true", "halt", "reboot"),
     *("ls", "cat", "serial", "terminal", "all_video", "font", "gettext"),
 )
-_PC_MODULES = ("biosdisk", "linux16", *_COMMON, *_MENU)
-_EFI_MODULES = ("gfxterm", *_COMMON, *_MENU)
+PC_MODULES = ("biosdisk", "linux16", *_COMMON, *_MENU)
+EFI_MODULES = ("gfxterm", *_COMMON, *_MENU)
 _DEFAULT_AFTER_S = 10  # a person can read why
 ESP_MENU = "/EFI/bootd/grub.cfg"  # beside it: grubenv, which says what starts by itself
 
@@ -124,12 +124,12 @@ configfile ($esp){ESP_MENU}
 
 def build_menu(output: Path) -> Path:
     """Write the program for EFI system partitions to *output*; raises `BuildFailed` as `build` does."""
-    return grubimage.build(output, X64_EFI, menu_config(), _EFI_MODULES, what="the menu of slots (UEFI)")
+    return grubimage.build(output, X64_EFI, menu_config(), EFI_MODULES, what="the menu of slots (UEFI)")
 
 
 def build(output: Path, firmware: Firmware, disk: str, slot: int) -> Path:
     """Write the program to *output*; raises `BuildFailed` where Debian's GRUB tools are not installed."""
     what = f"the program for slots ({firmware.value})"
     if firmware is Firmware.UEFI:
-        return grubimage.build(output, X64_EFI, efi_config(disk, slot), _EFI_MODULES, what=what)
-    return grubimage.build(output, PC_NETWORK, pc_config(disk, slot), _PC_MODULES, what=what)
+        return grubimage.build(output, X64_EFI, efi_config(disk, slot), EFI_MODULES, what=what)
+    return grubimage.build(output, PC_NETWORK, pc_config(disk, slot), PC_MODULES, what=what)

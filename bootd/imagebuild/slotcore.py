@@ -16,7 +16,7 @@ ROOM = 2000 * 512  # octets that are free behind the first sector, and in front 
 BOOT = Path("/usr/lib/grub/i386-pc/boot.img")  # the first sector that starts a core
 _WHAT = "the GRUB on disks of mesh nodes"
 _WAY_OUT = "apt-get install grub-common grub-pc-bin"
-_MODULES = (
+MODULES = (
     *("biosdisk", "part_msdos", "ext2", "fat", "xfs", "btrfs", "normal", "configfile", "chain", "boot"),
     *("linux", "linux16", "gzio", "xzio", "lzopio", "loadenv", "test", "true", "echo", "sleep", "regexp"),
     *("search", "search_fs_file", "search_fs_uuid", "search_label", "minicmd", "ls", "cat", "gettext"),
@@ -35,7 +35,7 @@ def build(output: Path, partition: int) -> Path:
         made = Path(name) / "core"
         argv = ["grub-mkimage", "-O", "i386-pc", "-p", f"(,msdos{partition})/boot/grub", "-o", str(made)]
         try:
-            done = subprocess.run([*argv, *_MODULES], capture_output=True, text=True, check=False)
+            done = subprocess.run([*argv, *MODULES], capture_output=True, text=True, check=False)
         except FileNotFoundError as error:
             raise BuildFailed(f"{_WHAT} cannot be made", _WAY_OUT) from error
         if done.returncode != 0:

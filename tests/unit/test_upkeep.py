@@ -282,6 +282,26 @@ async def test_grub_for_disks_is_made_once_for_the_menu_and_each_slot(tmp_path: 
     assert not (tmp_path / "other/data/files/loaders").exists()
 
 
+async def test_programs_that_another_version_made_are_made_anew(tmp_path: Path) -> None:
+    site, snapshot = Site(tmp_path), with_places(a_slot_place())
+    names = ("localboot-x64.efi", "slot7-hd0-pc.0", "core1-pc.img", "menu-x64.efi")
+    loaders = site.data / "files/loaders"
+
+    async def made() -> list[bytes]:
+        for wrong in (site.upkeep.make_helper(), await site.upkeep.make_slot_helpers(snapshot)):
+            assert wrong == ""
+        assert await site.upkeep.make_cores(snapshot) == ""
+        return [(loaders / name).read_bytes() for name in names]
+
+    now = await made()
+    for name in (*names, "operators.efi"):
+        (loaders / name).write_bytes(b"of an older bootd")
+    assert set(await made()) == {b"of an older bootd"}
+    (site.data / "programs.made").write_text("an older bootd")
+    assert await made() == now
+    assert (loaders / "operators.efi").exists()
+
+
 @pytest.mark.usefixtures("no_grub")
 async def test_grub_for_disks_that_cannot_be_made_is_a_sentence_with_the_packages(tmp_path: Path) -> None:
     said = await Site(tmp_path).upkeep.make_cores(with_places(a_slot_place()))
