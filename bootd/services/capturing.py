@@ -89,10 +89,11 @@ def task_text(reads: Reads, node: str) -> str:
 
 def refused(capture: Capture, disk: DiskFacts) -> str:
     """Return why this *disk* is not the one to be read; "" where it is."""
-    verdict = disklayout.judge(disk, capture.scheme, capture.slot, rule=capture.rule, repartition=False)
-    if verdict.step is disklayout.Step.DIVIDE:
-        return f"{disk.name} is empty"
-    return verdict.refused
+    if wrong := disklayout.wrong_disk(disk, capture.scheme, capture.rule):
+        return wrong
+    if disklayout.is_ours(disk.table, capture.slot, capture.scheme.label):
+        return ""
+    return f"{disk.name} is {'empty' if disk.is_blank else 'not divided as slots are'}"
 
 
 # -- what comes ---------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def judge(disk: DiskFacts, scheme: SlotScheme, slot: int, *, rule: str, repartit
     disk of that name in the scheme. What *repartition* gives up is a layout that is not ours: one that
     is, with this slot, is kept in any case.
     """
-    if refused := _wrong_disk(disk, scheme, rule) or _wrong_sectors(disk, scheme):
+    if refused := wrong_disk(disk, scheme, rule) or _wrong_sectors(disk, scheme):
         return Verdict(refused)
     is_kept = bool(disk.table) and is_ours(disk.table, slot, scheme.label)
     if not is_kept and not disk.is_blank and not repartition:
@@ -124,7 +124,8 @@ def judge(disk: DiskFacts, scheme: SlotScheme, slot: int, *, rule: str, repartit
     return Verdict(step=Step.DIVIDE, script=script(parts, scheme.label))
 
 
-def _wrong_disk(disk: DiskFacts, scheme: SlotScheme, rule: str) -> str:
+def wrong_disk(disk: DiskFacts, scheme: SlotScheme, rule: str) -> str:
+    """Return why *disk* is not the one of the slots, see `judge`; "" where it is."""
     kind, _, value = rule.partition(":")
     has = {"serial": disk.serial, "wwn": disk.wwn}
     if kind in has and (not value or has[kind] != value):
