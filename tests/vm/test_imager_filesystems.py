@@ -10,7 +10,7 @@ import pytest
 from bootd.boot.places import slot_helper
 from bootd.imagebuild import slotboot
 from netboot.arch import Firmware
-from tests.helpers.imager import SCHEME, SLOT, Imaging
+from tests.helpers.imager import SCHEME, SLOT, Imaging, built
 from tests.helpers.lab import PATIENCE_S
 from tests.helpers.partitions import MIB, UUID, btrfs_root, clonezilla_part, root_partition, xfs_root
 from tests.helpers.places import a_slot_place
@@ -116,6 +116,11 @@ async def test_root_of_a_whole_qcow2_disk_comes_into_the_slot_without_the_rest(t
     assert ("verified", imaging.image.identity) in imaging.words, said
     by_itself = await boot(tmp_path, NOBODY, MAC, until=[MARKER], patience_s=PATIENCE_S, disk=disk)
     assert f"{MARKER} in hd0,msdos{SLOT}" in by_itself
+
+
+def test_small_imager_has_no_more_than_8_mb() -> None:
+    [initrd] = built().initrds
+    assert initrd.stat().st_size <= 8_000_000
 
 
 async def test_small_imager_refuses_an_xfs_before_it_touches_the_disk(tmp_path: Path) -> None:
