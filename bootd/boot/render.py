@@ -296,7 +296,8 @@ def _words_of_boot(decision: BootMemory, facts: ScriptFacts) -> str:
     """Tell the booted system who it is, and where and by which token it may report."""
     if not facts.token:
         return ""
-    names = f"bootd.node={decision.host.name} bootd.image={decision.image.name}"
+    host = decision.host
+    names = f"bootd.node={host.name} bootd.mac={host.mac} bootd.image={decision.image.name}"
     return f"{names} bootd.report={facts.base_url}/node/v1/report bootd.token={facts.token}"
 
 

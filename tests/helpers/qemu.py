@@ -22,15 +22,17 @@ async def boot(
     patience_s: float,
     uefi: bool = False,
     disk: Path | None = None,
+    first: Sequence[str] = (),
 ) -> str:
     """Power a machine on whose ROM, an iPXE, is told to load *script*; return what its console said.
 
-    Ends when one of *until* is on the console, or after *patience_s*.
+    Ends when one of *until* is on the console, or after *patience_s*. *first* are words for QEMU, in
+    front of those for card and disk: a device among them is the first that the system finds.
     """
     console = folder / "console"
     console.unlink(missing_ok=True)
     argv = [QEMU, "-accel", "tcg", "-cpu", "qemu64", "-nodefaults", "-display", "none", "-no-reboot"]
-    argv += ["-serial", f"file:{console}", "-netdev", f"user,id=net0,bootfile={script}"]
+    argv += [*first, "-serial", f"file:{console}", "-netdev", f"user,id=net0,bootfile={script}"]
     argv += ["-device", f"virtio-net-pci,netdev=net0,mac={mac},bootindex=1"]
     argv += _uefi(folder) if uefi else _BIOS
     if disk is not None:

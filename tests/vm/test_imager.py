@@ -10,7 +10,7 @@ import pytest
 from bootd.boot.places import slot_helper
 from bootd.imagebuild import slotboot
 from netboot.arch import Firmware
-from tests.helpers.imager import FAILS, LEAVES, NODE, SLOT, Imaging
+from tests.helpers.imager import FAILS, LEAVES, NODE, READY, SLOT, Imaging
 from tests.helpers.lab import PATIENCE_S
 from tests.helpers.partitions import UUID, clonezilla_part, root_partition
 from tests.helpers.places import a_slot_place
@@ -109,3 +109,11 @@ async def test_image_that_is_cut_off_on_its_way_is_never_called_verified(tmp_pat
     await imaging.run(empty_disk(tmp_path))
     assert [word for word, _ in imaging.words] == ["dividing", "joined", "failed"]
     assert imaging.words[-1][1].startswith("files: ")
+
+
+async def test_of_two_cards_with_a_lease_the_one_that_bootd_knows_is_used(tmp_path: Path) -> None:
+    imaging = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER))
+    other = ("-netdev", "user,id=other,net=10.9.0.0/24,restrict=on")
+    device = ("-device", "virtio-net-pci,netdev=other,mac=52:54:00:00:00:01,romfile=")
+    said = await imaging.run(empty_disk(tmp_path), until=READY, first=(*other, *device))
+    assert re.search(rf"{READY} node={NODE} address=10\.0\.2\.15/", said), said

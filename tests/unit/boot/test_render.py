@@ -137,6 +137,7 @@ def test_file_addresses_carry_the_attempt_and_the_kernel_its_token():
         "console=ttyS0",
         "quiet",
         "bootd.node=node1",
+        "bootd.mac=52:54:00:ab:cd:01",
         "bootd.image=rescue",
         "bootd.report=http://10.0.0.2:8080/node/v1/report",
         "bootd.token=" + "T" * 48,
