@@ -42,6 +42,7 @@ from bootd.listeners.tftp import TftpListener
 from bootd.model import Override
 from bootd.outfit import chap_of, dark_tree, make_way
 from bootd.ports import Sockets, bind
+from bootd.services.attendance import Attendance
 from bootd.services.calendarfeed import CalendarFeeds
 from bootd.services.capturing import CaptureDesk
 from bootd.services.evidence import Evidence
@@ -77,6 +78,7 @@ class Daemon:
         self._problems = Problems(self._emit)
         self._transfers = Transfers()
         self._offers = Offers()
+        self._attendance = Attendance()
         self._subnets = config.subnets if config["dhcp.mode"] == "authoritative" else {}
         self._addresses = AddressWatch(self._subnets, ours=self._our_addresses, problems=self._problems)
         self._stopping = asyncio.Event()
@@ -226,6 +228,7 @@ class Daemon:
                 committed=self._look_again,
                 way_to_tgtd=self._way_to_tgtd,
                 network=self._network(),
+                attends=self._attendance.is_there,
             )
             self._wake_calendar()  # to what was committed while it started
 
@@ -283,6 +286,7 @@ class Daemon:
             offered=self._offers.find,
             tasks=tasks,
             captures=captures,
+            attendance=self._attendance,
         )
         runner = await serve(make_app(parts), sockets.http, self._emit)
         stack.push_async_callback(runner.cleanup)

@@ -108,7 +108,9 @@ class Outfit:
         clock: Clock = utc_now,
         way_to_tgtd: Way = direct,
         network: Network | None = None,
+        attends: Callable[[str], bool] = lambda node: False,
     ) -> None:
+        self._attends = attends
         self._way_to_tgtd = way_to_tgtd
         self._config, self._emit, self._committed, self._clock = config, emit, committed, clock
         self._network = network
@@ -133,6 +135,7 @@ class Outfit:
             scratch=config.data_dir / "unpacked",
             emit=self._emit,
             committed=self._committed,
+            attends=self._attends,
         )
 
     def luns(self) -> LunBackend:

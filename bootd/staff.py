@@ -29,6 +29,7 @@ def start_workers(
     committed: Callable[[], None],
     way_to_tgtd: Way,
     network: Network,
+    attends: Callable[[str], bool],
 ) -> Callable[[], None]:
     """Begin to stage, start and end what is booked; return what wakes the calendar. They end with *stack*.
 
@@ -41,7 +42,9 @@ def start_workers(
             loop.call_soon_threadsafe(call, *words)
 
     say, tell = partial(on_loop, emit), partial(on_loop, trouble)
-    outfit = Outfit(config, say, committed=committed, way_to_tgtd=way_to_tgtd, network=network)
+    outfit = Outfit(
+        config, say, committed=committed, way_to_tgtd=way_to_tgtd, network=network, attends=attends
+    )
     if config["luns.backend"]:
         room = partial(luns_room, config)
         duty = LunDuty(open_store, outfit.luns, trouble=tell, emit=say, room=room)

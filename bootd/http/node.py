@@ -11,6 +11,7 @@ from bootd.http.errors import failure
 from bootd.http.parts import PARTS, peer_of, read_form
 
 LAST_STATES = ("running", "leaving")  # these reports use the token up
+STAYS = "failed"  # an imager that says so waits for what it is told next
 _STATE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 WITHOUT_TOKEN = ("starting", "running", "failed")  # all that a machine may say by its address alone
 _DETAIL_LENGTH = 200  # characters kept
@@ -36,16 +37,27 @@ async def report(request: web.Request) -> web.Response:
             parts.emit(NodeReported(mac=mac, host=host, state=state, detail=detail))
             return _noted()
     facts = _proved(request, token)
+    host = parts.host_name(facts.mac)
+    if state == STAYS:
+        parts.attendance.asks(host)
+    else:
+        parts.attendance.leaves(host)
     if state in LAST_STATES:
         parts.tokens.use_up(facts, parts.clock())
-    parts.emit(_reported(facts, parts.host_name(facts.mac), state, detail))
+    parts.emit(_reported(facts, host, state, detail))
     return _noted()
 
 
 async def task(request: web.Request) -> web.Response:
-    """POST /node/v1/task with the form field token: what the imager is to do, as lines ``key value``."""
-    _, _, host = await asked(request)
-    return web.Response(text=await request.app[PARTS].tasks.task(host))
+    """POST /node/v1/task with the form field token: what the imager is to do, as lines ``key value``.
+
+    With the field idle it has nothing to do, and waits for what we tell it next.
+    """
+    form, _, host = await asked(request)
+    parts = request.app[PARTS]
+    if "idle" in form:
+        parts.attendance.asks(host)
+    return web.Response(text=await parts.tasks.task(host))
 
 
 async def permit(request: web.Request) -> web.Response:

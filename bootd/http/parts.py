@@ -19,6 +19,7 @@ from bootd.drivers.transport import Offered
 from bootd.events import PacketDropped
 from bootd.http.errors import failure
 from bootd.model import PublishedCalendar
+from bootd.services.attendance import Attendance
 from bootd.services.capturing import Sender
 from bootd.telemetry import Emit, Problems
 
@@ -113,6 +114,7 @@ class Parts:
     offered: Callable[[str], Offered | None] = _no_image  # what a session of imaging offers, by its name
     tasks: Tasks = field(default_factory=NoTasks)
     captures: Captures = field(default_factory=NoCaptures)
+    attendance: Attendance = field(default_factory=Attendance)
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

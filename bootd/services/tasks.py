@@ -122,7 +122,8 @@ def task_text(reads: Reads, node: str) -> str:
     """Return what *node* is to do: ``task write`` and all it must know, ``wait``, ``none``, ``refused``."""
     task = task_of(reads, node)
     if task is None:
-        none = "task wait\n" if _is_to_start(reads, node) else "task none\n"
+        stays = _is_to_start(reads, node) or _may_be_called_again(reads, node)
+        none = "task wait\n" if stays else "task none\n"
         return capturing.task_text(reads, node) or none
     if task.way is None:
         return "task wait\n"
@@ -138,6 +139,19 @@ def _is_to_start(reads: Reads, node: str) -> bool:
         job = reads.find(Job, part.job)
         if job is not None and job.kind is JobKind.START and CANCEL not in job.facts:
             return part.outcome is Outcome.OPEN and part.step == TO_PLACE
+    return False
+
+
+def _may_be_called_again(reads: Reads, node: str) -> bool:
+    """Tell whether a job with which the node did not succeed is still at work: it need not restart."""
+    for part in reads.open_parts_of(node):
+        job = reads.find(Job, part.job)
+        if job is None or job.kind is not JobKind.WRITE_SLOT or job.state not in OPEN:
+            continue
+        is_ending = CANCEL in job.facts or FAILING in job.facts
+        was_called = part.step == _MISSED or part.word == "failed"
+        if was_called and not is_ending and part.outcome is Outcome.OPEN:
+            return True
     return False
 
 

@@ -52,6 +52,7 @@ UNPACK = "unpack"  # before CALL, of images that are not sent as they are
 SWITCH, SEND, WATCH, VERIFY, CLOSE = "switch", "send", "watch", "verify", "close"  # after CALL
 ROUNDS = 2  # sessions that a node gets
 POLL_S = 5.0
+SHOW_UP_S = 10.0  # a node that was left out sees so, and asks what else there is: then it is not started anew
 MISSED = "missed"  # step of a node with which this session did not succeed
 RECEIVED = "received"  # it has every octet and compares
 _BEHIND = ("checking", "fitting", "verified")  # words of a node that has every octet
@@ -102,7 +103,10 @@ def source_of(work: Work, image: DiskImage) -> ByteSource:
 
 
 def call(work: Work) -> None:
-    """Take a part of the network, or of another job's session, and have the imager booted once."""
+    """Take a part of the network, or of another job's session, and have the imager booted once.
+
+    Nodes on which it runs already, and waits, are spared that.
+    """
     nodes = work.nodes(Outcome.OPEN)
     if not nodes:
         with work.commit(CLOSE):
@@ -114,12 +118,15 @@ def call(work: Work) -> None:
             pass
         return
     facts: dict[str, Any] = {_CALLED_AT: work.now.isoformat(), _AGAIN: False, WAYS: {}}
+    absent = [node for node in nodes if not work.context.attends(node)]
     with work.commit(SWITCH, facts=facts, note="") as change:
         session = _seat(work, change, number)
         if session is None:
             raise NotYet("another job took the network")
-        facts |= session.as_fact | {OVERRIDES: _override(work, change, nodes)}
-        work.note_parts(*(switching.begin(work.part(node), work.now, CYCLED_ONCE) for node in nodes))
+        facts |= session.as_fact | {OVERRIDES: _override(work, change, absent)}
+        for node in nodes:
+            begin = switching.begin if node in absent else switching.spared
+            work.note_parts(begin(work.part(node), work.now, CYCLED_ONCE))
 
 
 def _seat(work: Work, reads: Reads, number: int) -> Session | None:
@@ -371,7 +378,9 @@ def _end_round(work: Work) -> None:
         return
     note = f"{nodeset.fold(missed)} is called again"
     first = {node: work.part(node).note for node in missed}
-    with work.commit(CALL, facts={ROUND: round_ + 1, SESSION: None, FIRST: first}, note=note) as change:
+    wait_s = 0.0 if all(map(work.context.attends, missed)) else SHOW_UP_S
+    facts = {ROUND: round_ + 1, SESSION: None, FIRST: first}
+    with work.commit(CALL, facts=facts, wait_s=wait_s, note=note) as change:
         deployment = _kept(change, work)
         if work.nodes(Outcome.OK) and deployment.state == "deploy-hd":
             moved(change, deployment, "written", note="")

@@ -80,6 +80,11 @@ def begin(part: JobPart, now: datetime, manner: Manner = ASKED) -> JobPart:
     return replace(part, step=manner.begins, outcome=Outcome.OPEN, since=now, tries=0, note="")
 
 
+def spared(part: JobPart, now: datetime, manner: Manner = ASKED) -> JobPart:
+    """Return *part* as if its machine had been switched: it runs already what it would be started for."""
+    return replace(begin(part, now, manner), step=_TAKEN[_WAITING[manner.begins]])
+
+
 def plan(
     parts: Sequence[JobPart],
     now: datetime,

@@ -60,6 +60,7 @@ class Context:
     scratch: Path  # where images are unpacked; may be missing yet
     emit: Emit
     stopping: Callable[[], bool] = lambda: False  # the daemon ends: leave the job to whoever comes next
+    attends: Callable[[str], bool] = lambda node: False  # its imager runs, and waits for something to do
     committed: Callable[[], None] = lambda: None  # called after each commit: answers may depend on it
 
 

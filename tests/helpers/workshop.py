@@ -33,6 +33,7 @@ class Workshop:
     settings: Settings = SETTINGS
     clock: HandClock = field(default_factory=HandClock)
     events: list[Event] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)  # nodes whose imager is there and waits
 
     def __post_init__(self) -> None:
         self.store: Store = memory_store(self.clock)
@@ -57,6 +58,7 @@ class Workshop:
             tree=self.tree,
             scratch=self.folder / "unpacked",
             emit=self.events.append,
+            attends=self.waiting.__contains__,
         )
 
     def run(self) -> None:

@@ -54,6 +54,22 @@ async def test_node_with_a_token_is_told_its_task_as_often_as_it_asks() -> None:
     assert desk.asked == [("node1", {}), ("node1", {})]
 
 
+async def test_imager_that_waits_is_known_to_be_there_until_it_has_something_to_do_or_leaves() -> None:
+    async with running(a_site(Desk())) as site:
+        good, is_there = token(site), site.parts.attendance.is_there
+        await post(site, TASK, token=good)
+        assert not is_there("node1")
+        await post(site, TASK, token=good, idle="yes")
+        assert is_there("node1")
+        await post(site, REPORT, token=good, state="joined")
+        assert not is_there("node1")
+        await post(site, REPORT, token=good, state="failed", detail="the disk is full")
+        assert is_there("node1")
+        await post(site, TASK, token="forged", idle="yes")
+        await post(site, REPORT, token=good, state="leaving")
+        assert not is_there("node1")
+
+
 async def test_node_that_may_write_is_written_down_with_its_disk() -> None:
     desk = Desk()
     async with running(a_site(desk)) as site:

@@ -136,15 +136,23 @@ def test_job_that_does_not_write_has_no_task(store: Store, job: Job) -> None:
     "fields",
     [
         {"outcome": Outcome.OK},
-        {"step": "missed"},
         {"word": "verified", "word_at": NOON.replace(hour=13)},
-        {"word": "failed", "word_at": NOON.replace(hour=13)},
     ],
 )
 def test_node_that_is_done_has_no_task(store: Store, fields: dict[str, Any]) -> None:
     part(store, **fields)
     assert tasks.task_text(store, "node1") == "task none\n"
     assert "does not wait for this node" in tasks.permit_text(store, "node1", DISK)
+
+
+@pytest.mark.parametrize("fields", [{"step": "missed"}, {"word": "failed", "word_at": NOON.replace(hour=13)}])
+def test_node_that_did_not_succeed_waits_for_as_long_as_its_job_may_call_it_again(
+    store: Store, fields: dict[str, Any]
+) -> None:
+    part(store, **fields)
+    assert tasks.task_text(store, "node1") == "task wait\n"
+    part(store, outcome=Outcome.FAILED, **fields)
+    assert tasks.task_text(store, "node1") == "task none\n"
 
 
 def test_node_that_failed_before_it_was_called_again_has_its_task(store: Store) -> None:

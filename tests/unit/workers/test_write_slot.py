@@ -144,6 +144,20 @@ def test_a_node_that_succeeds_the_second_time_counts(shop: Shop) -> None:
     assert [start.node for start in shop.power.starts].count("node2") == 2
 
 
+def test_a_node_whose_imager_waits_is_called_again_without_a_restart(shop: Shop) -> None:
+    shop.says["node2"] = ("failed", "the stream ended early")
+    shop.book()
+    shop.live(until="verify")
+    shop.waiting = {"node2"}
+    shop.live(5)
+    del shop.says["node2"]
+    assert (shop.job().facts["round"], shop.job().step, shop.store.overrides()) == (2, "watch", [])
+    assert task_text(shop.store, "node2").startswith("task write\n")
+    shop.live(60)
+    assert (shop.job().state, shop.slots()) == ("done", ready(*NODES))
+    assert [start.node for start in shop.power.starts].count("node2") == 1
+
+
 def test_nodes_that_have_the_image_do_not_wait_for_the_second_try_of_others(shop: Shop) -> None:
     shop.says["node2"] = ("failed", "disk error")
     shop.book()
