@@ -35,12 +35,12 @@ _LOOK_EVERY_S = 0.05
 _AGENT = """\
 #!/bin/sh
 . /etc/bootd/functions
+. /etc/bootd/talk
 . /etc/bootd/disk
 . /etc/bootd/slot
 server=$(argument server)
 mkdir -p /run/image
 ask() { cp "/etc/bench/${2##*/}" "/run/image/$1"; }
-told() { sed -n "s/^$2 //p" "/run/image/$1"; }
 say() { echo "$1 $2"; }
 progress() { :; }
 until connect; do sleep 1; done
