@@ -10,6 +10,9 @@ from bootd.lab.machines import OVMF_CODE, OVMF_VARS, QEMU
 
 SERVER = "10.0.2.2"  # we, as the machine sees us
 _LOOK_S = 0.2
+VIRTIO = ("-device", "virtio-blk-pci,drive=disk0,bootindex=2")
+SATA = ("-device", "ahci,id=ahci", "-device", "ide-hd,drive=disk0,bus=ahci.0,bootindex=2")
+NVME = ("-device", "nvme,drive=disk0,serial=NVME1,bootindex=2")
 _BIOS = ("-machine", "pc,graphics=off", "-m", "768")  # graphics=off: the screen is written to the serial port
 
 
@@ -23,21 +26,24 @@ async def boot(
     uefi: bool = False,
     disk: Path | None = None,
     first: Sequence[str] = (),
+    card: str = "virtio-net-pci",
+    drive: Sequence[str] = VIRTIO,
 ) -> str:
     """Power a machine on whose ROM, an iPXE, is told to load *script*; return what its console said.
 
     Ends when one of *until* is on the console, or after *patience_s*. *first* are words for QEMU, in
-    front of those for card and disk: a device among them is the first that the system finds.
+    front of those for card and disk: a device among them is the first that the system finds. *drive*
+    is the device behind which the disk is.
     """
     console = folder / "console"
     console.unlink(missing_ok=True)
     argv = [QEMU, "-accel", "tcg", "-cpu", "qemu64", "-nodefaults", "-display", "none", "-no-reboot"]
     argv += [*first, "-serial", f"file:{console}", "-netdev", f"user,id=net0,bootfile={script}"]
-    argv += ["-device", f"virtio-net-pci,netdev=net0,mac={mac},bootindex=1"]
+    argv += ["-device", f"{card},netdev=net0,mac={mac},bootindex=1"]
     argv += _uefi(folder) if uefi else _BIOS
     if disk is not None:
         argv += ["-drive", f"file={disk},format=raw,if=none,id=disk0"]
-        argv += ["-device", "virtio-blk-pci,drive=disk0,bootindex=2"]
+        argv += drive
     process = await asyncio.create_subprocess_exec(*argv)
     try:
         with suppress(TimeoutError):
