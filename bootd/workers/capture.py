@@ -107,24 +107,27 @@ def _is_open(reads: Reads, number: int) -> bool:
 
 
 def _call(work: Work) -> None:
-    """Have the imager booted once; nothing of an earlier round is kept."""
+    """Have the imager booted once, unless it is there and waits; nothing of an earlier round is kept."""
     try:
         _upload(work).begin(int(work.fact(ROUND)))
     except Refused as error:
         raise GivenUp(str(error)) from error
     node, settings = _node(work), work.context.settings
     until = work.now + timedelta(seconds=2 * settings.up_s + settings.join_s)
-    facts = {CALLED_AT: work.now.isoformat(), _CAME: 0, _CAME_AT: None}
+    facts = {CALLED_AT: work.now.isoformat(), _CAME: 0, _CAME_AT: None, _OVERRIDE: None}
+    is_there = work.context.attends(node)
+    begin = switching.spared if is_there else switching.begin
     with work.commit(SWITCH, facts=facts) as change:
         if change.host(node) is None:
             raise GivenUp(f"there is no host {node} any more")
         if busy := _busy(change, work.job):
             raise GivenUp(busy)
-        number = change.next_override_id()
-        target = Target(TargetKind.MEMORY, settings.imager)
-        change.put_override(Override(number, node, target, work.now, until))
-        facts[_OVERRIDE] = number
-        work.note_parts(switching.begin(JobPart(work.job.id, node), work.now, _manner(work)))
+        _take_order_back(work, change.remove_override)
+        if not is_there:
+            number = facts[_OVERRIDE] = change.next_override_id()
+            target = Target(TargetKind.MEMORY, settings.imager)
+            change.put_override(Override(number, node, target, work.now, until))
+        work.note_parts(begin(JobPart(work.job.id, node), work.now, _manner(work)))
 
 
 def _manner(work: Work) -> Manner:

@@ -157,6 +157,28 @@ def test_node_that_fails_is_called_once_more_by_its_power(studio: Studio) -> Non
     assert listed(studio) == ["mesh/mine@1"]
 
 
+def test_node_that_waits_in_the_imager_is_called_without_a_restart(studio: Studio) -> None:
+    studio.waiting.add("node1")
+    studio.order()
+    studio.starts()
+    assert (studio.switched(), studio.store.overrides()) == ([], [])
+    studio.sends()
+    studio.ends()
+    assert listed(studio) == ["mesh/mine@1"]
+
+
+def test_order_of_the_first_round_is_taken_back_with_it(studio: Studio) -> None:
+    studio.order()
+    studio.starts()
+    studio.waiting.add("node1")
+    studio.say("node1", "failed", "no")
+    studio.until("switch")
+    studio.starts()
+    studio.sends()
+    studio.ends()
+    assert (listed(studio), studio.store.overrides()) == (["mesh/mine@1"], [])
+
+
 def test_pieces_of_the_first_round_are_not_mixed_with_those_of_the_second(studio: Studio) -> None:
     studio.order()
     studio.starts()
