@@ -50,6 +50,13 @@ def _has(job: Job, session: Session | None) -> bool:
     return own is not None and session is not None and own.id == session.id
 
 
+def is_lent(work: Work) -> bool:
+    """Tell whether what our job began to send goes to guests' nodes still, be it done with its own."""
+    others = work.store.jobs(states=OPEN, kind=JobKind.WRITE_SLOT)
+    sessions = [session_of(each) for each in others if each.id != work.job.id]
+    return any(session is not None and session.of == work.job.id for session in sessions)
+
+
 def nodes_of_guests(reads: Reads, job: Job) -> Iterable[str]:
     """Yield the nodes that guests of *job* have still to serve."""
     for guest in sharers(reads, job):

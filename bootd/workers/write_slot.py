@@ -147,6 +147,7 @@ def _close(work: Work, why: str = "", *, taken_back: bool = False) -> None:
         if part.outcome is Outcome.OPEN:
             work.note_parts(replace(part, outcome=Outcome.FAILED, note=note, rate=0))
     event = "cancel" if taken_back else switching.verdict(work)
+    is_lent = gathering.is_lent(work)
     with work.finish(event, why or _summary(work, for_all)) as change:
         for node, override in dict(work.fact(OVERRIDES) or {}).items():
             change.remove_override(node, override)
@@ -155,7 +156,8 @@ def _close(work: Work, why: str = "", *, taken_back: bool = False) -> None:
             _leave_out(work, change, deployment, for_all)
             _settle(work, change, deployment, why or _summary(work, for_all), taken_back=taken_back)
             hasten(change, JobKind.START, deployment.reservation, now=work.now)
-    unpacking.discard(work)
+    if not is_lent:  # else guests have it sent still; it goes with what is unpacked next
+        unpacking.discard(work)
 
 
 def _leave_out(work: Work, change: Transaction, deployment: Deployment, nodes: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bootd.darkstore.unpack import programs
 from bootd.model import DiskImage
-from bootd.services import images
+from bootd.services import images, jobs
 from bootd.services.tasks import task_text
 from tests.helpers.imaging import NODES, SIZE, Shop, a_shop, ready
 from tests.helpers.unpacking import run
@@ -95,6 +95,29 @@ def test_raw_whole_disk_is_sent_as_it_is_and_its_root_named(shop: Shop) -> None:
     shop.live(until="watch")
     task = told(shop)
     assert (task["part-start"], task["part-size"], "stream" in task) == ("1024", "512", False)
+
+
+def test_what_guests_have_sent_stays_when_the_job_that_sends_it_is_taken_back(shop: Shop) -> None:
+    image = qcow2(shop)
+    shop.asleep.update(NODES)
+    shop.book(("node1",), image)
+    shop.live(3)
+    shop.book(("node2",), image)
+    shop.live(3)
+    with shop.store.transaction("bootd", "they have fetched the imager") as change:
+        for order in change.overrides():
+            change.remove_override(order.host, order.id)
+    shop.live(7)
+    assert shop.transport.order("job1-1").receivers == ("node1", "node2")
+    jobs.cancel(shop.store, "anna", 1, clock=shop.clock)
+    shop.run()
+    assert shop.job(1).state == "cancelled"
+    assert sent(shop) == ("partition.zst", RAW)
+    shop.live(60)
+    assert (shop.job(2).state, left(shop)) == ("done", ["job-1"])
+    shop.book(("node3",), image)
+    shop.live(3)
+    assert left(shop) == ["job-3"]
 
 
 def test_disk_with_two_roots_ends_the_job_before_any_node_is_switched(shop: Shop) -> None:
