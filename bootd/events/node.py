@@ -54,6 +54,23 @@ class WriteRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPermitted(Event):
+    """A node asked which disk it is to read, and may: a slot of it is captured."""
+
+    name: ClassVar[str] = "node.read_permitted"
+    disk: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRefused(Event):
+    """A node was to read a slot and found another disk than the right one; the text says why. Look there."""
+
+    name: ClassVar[str] = "node.read_refused"
+    level: ClassVar[str] = "warning"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotCaptured(Event):
     """A node has sent all of a slot, and what it is; the job makes an image of it."""
 

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from bootd.boot.token import TokenFacts, TokenRefused
-from bootd.events import NodeReported, NodeReportRefused, WritePermitted, WriteRefused
+from bootd.events import (
+    NodeReported,
+    NodeReportRefused,
+    ReadPermitted,
+    ReadRefused,
+    WritePermitted,
+    WriteRefused,
+)
 from bootd.http.errors import failure
 from bootd.http.parts import PARTS, peer_of, read_form
+from bootd.services.capturing import TO_READ
 
 LAST_STATES = ("running", "leaving")  # these reports use the token up
 STAYS = "failed"  # an imager that says so waits for what it is told next
@@ -65,11 +73,14 @@ async def permit(request: web.Request) -> web.Response:
     form, mac, host = await asked(request)
     parts = request.app[PARTS]
     answer = await parts.tasks.permit(host, form)
-    if answer.startswith("permit yes\n"):
-        parts.emit(WritePermitted(mac=mac, host=host, disk=_disk(form)))
+    text, disk = answer.partition("reason ")[2].strip(), _disk(form)
+    is_permitted, is_reading = answer.startswith("permit yes\n"), TO_READ in answer
+    if is_permitted:
+        permitted = ReadPermitted if is_reading else WritePermitted
+        parts.emit(permitted(mac=mac, host=host, disk=disk))
     else:
-        text = answer.partition("reason ")[2].strip()
-        parts.emit(WriteRefused(mac=mac, host=host, text=text))
+        refused = ReadRefused if is_reading else WriteRefused
+        parts.emit(refused(mac=mac, host=host, text=text))
     return web.Response(text=answer)
 
 

@@ -23,6 +23,7 @@ from bootd.store import Reads, Store
 T = TypeVar("T")
 ROUND, CALLED_AT = "round", "called_at"  # facts of a job
 SWITCH, READ = "switch", "read"  # steps in which its node reads
+TO_READ = "\nuse read\n"  # in the answer to a node that may, or may not, read its disk
 LAST_WORDS = ("captured", "failed")  # after them the node has nothing to do in this round
 DISK = "disk"  # setting of a host
 _NOTE_LENGTH = 200  # characters

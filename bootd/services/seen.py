@@ -17,6 +17,8 @@ from bootd.events import (
     OfferSent,
     OtherServerChosen,
     OverrideUsed,
+    ReadPermitted,
+    ReadRefused,
     ScriptRefused,
     ScriptSent,
     SlotCaptured,
@@ -97,6 +99,14 @@ def _not_permitted(event: WriteRefused) -> _Said:
     return f"may not write to its disk: {event.text}", 0, 0.0
 
 
+def _may_read(event: ReadPermitted) -> _Said:
+    return f"may read its disk {event.disk}", 0, 0.0
+
+
+def _may_not_read(event: ReadRefused) -> _Said:
+    return f"may not read its disk: {event.text}", 0, 0.0
+
+
 def _captured(event: SlotCaptured) -> _Said:
     return f"sent its slot for job {event.job}, {size_text(event.received)}", 0, 0.0
 
@@ -129,6 +139,8 @@ _WORDS: dict[type[Event], Callable[[Any], _Said]] = {
     NodeReportRefused: _report_refused,
     WritePermitted: _permitted,
     WriteRefused: _not_permitted,
+    ReadPermitted: _may_read,
+    ReadRefused: _may_not_read,
     SlotCaptured: _captured,
     OverrideUsed: _used,
     LoopSuspected: _loop,

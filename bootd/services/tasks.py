@@ -203,7 +203,8 @@ def _permit_to_read(capture: capturing.Capture, form: Mapping[str, str]) -> str:
         refused = capturing.refused(capture, disk_facts(form))
     except ValueError as error:
         refused = f"what it said of its disk makes no sense: {error}"
-    return _no(refused) if refused else f"permit yes\n{_LAYOUT} {Step.KEEP}\n"
+    answer = f"permit no{capturing.TO_READ}reason {refused}\n"
+    return answer if refused else f"permit yes{capturing.TO_READ}{_LAYOUT} {Step.KEEP}\n"
 
 
 def _no(reason: str) -> str:

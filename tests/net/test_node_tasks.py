@@ -7,7 +7,15 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bootd.events import NodeReported, NodeReportRefused, WritePermitted, WriteRefused
+from bootd.events import (
+    Event,
+    NodeReported,
+    NodeReportRefused,
+    ReadPermitted,
+    ReadRefused,
+    WritePermitted,
+    WriteRefused,
+)
 from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, ask, running
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -88,6 +96,24 @@ async def test_node_that_may_not_write_is_told_why_and_so_is_everybody() -> None
         assert (await post(site, PERMIT, token=token(site)))[1] == desk.permission
     assert [event.text for event in site.of_kind(WriteRefused)] == ["sda is removable"]
     assert not site.of_kind(WritePermitted)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ("permit yes\nuse read\nlayout keep\n", ReadPermitted),
+        ("permit no\nuse read\nreason sda is removable\n", ReadRefused),
+    ],
+    ids=["yes", "no"],
+)
+async def test_node_that_reads_a_slot_is_not_said_to_write(answer: str, kind: type[Event]) -> None:
+    async with running(a_site(Desk(answer))) as site:
+        assert (await post(site, PERMIT, token=token(site), name="sda"))[1] == answer
+    [event] = [each for each in site.events if type(each) in (ReadPermitted, ReadRefused)]
+    assert type(event) is kind
+    assert getattr(event, "text", "sda is removable") == "sda is removable"
+    assert not site.of_kind(WritePermitted)
+    assert not site.of_kind(WriteRefused)
 
 
 @pytest.mark.parametrize("path", [TASK, PERMIT])

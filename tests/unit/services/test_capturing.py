@@ -36,7 +36,7 @@ def answer(studio: Studio, **changes: str) -> str:
 
 
 def test_disk_of_the_slots_may_be_read_and_is_left_as_it_is(studio: Studio) -> None:
-    assert answer(studio) == "permit yes\nlayout keep\n"
+    assert answer(studio) == "permit yes\nuse read\nlayout keep\n"
     assert studio.store.slots(["node1"])[0].state == "ready"
 
 

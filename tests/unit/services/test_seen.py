@@ -53,6 +53,8 @@ WHO = {"mac": "52:54:00:00:00:01", "host": "node1"}
             ),
             "fetched its ipxe script: memory:debian (once)",
         ),
+        (events.ReadPermitted(**WHO, disk="sda QM1"), "may read its disk sda QM1"),
+        (events.ReadRefused(**WHO, text="sda is removable"), "may not read its disk: sda is removable"),
         (
             events.SlotCaptured(**WHO, job=7, received=12_300_000),
             "sent its slot for job 7, 12.3 MB",
