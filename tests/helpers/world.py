@@ -56,6 +56,7 @@ class Habits:
     deaf_to_soft: bool = False
     dies_while_written: bool = False
     writes_wrong: bool = False
+    hangs_when_written: bool = False
 
 
 @dataclass(slots=True)
@@ -306,6 +307,8 @@ class World:
 
     def _stay(self, machine: Machine) -> None:
         """Ask what there is to do, and start anew when that is nothing."""
+        if machine.habits.hangs_when_written:
+            return
         if tasks.task_text(self.store, machine.host.name) == "task none\n":
             self._start(machine)
         else:
