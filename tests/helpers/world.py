@@ -89,6 +89,9 @@ class World:
         self.machines: dict[str, Machine] = {}
         self._heap: list[tuple[datetime, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self._planned: tuple[str, int, int] | None = None  # the state that the last plan left as it was
+        self._following: datetime | None = None
+        self._plans_at = NOON
         self._furnish(roots, meshes)
 
     # -- the site --------------------------------------------------------------------------------
@@ -143,11 +146,24 @@ class World:
         )
 
     def tick(self, context: Context | None = None) -> datetime | None:
-        """Plan once and do what is due; return when the planner wants to look again."""
+        """Plan, unless nothing was written since and it is not time; do what is due; return when to plan.
+
+        So the daemon does: it sleeps until then, until somebody commits, and no longer than `_LOOK`.
+        """
         context = context or self.context()
-        following = plan(context)
+        state = self._state(context.holder)
+        if state != self._planned or self.clock() >= self._plans_at:
+            self._planned = None
+            self._following = plan(context)
+            self._plans_at = min(self._following or self.clock() + _LOOK, self.clock() + _LOOK)
+            self._planned = state if state == self._state(context.holder) else None
         Engine(context, HANDLERS).run_due()
-        return following
+        return self._following
+
+    def _state(self, holder: str) -> tuple[str, int, int]:
+        """Return what changes with each commit, and with the process that plans."""
+        written = self.store._connection.total_changes  # type: ignore[attr-defined]
+        return holder, self.store.data_version(), written
 
     def run(self, hours: float) -> None:
         """Let the testbed live for so long."""
