@@ -1,7 +1,11 @@
-"""Functions of the imager, run by the busybox that is in it, outside of a machine."""
+"""The imager's scripts, run by the busybox that is in it, outside of a machine."""
 
 import asyncio
-from collections.abc import Sequence
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,3 +60,68 @@ class ImagerShell:
         for place, other in here.items():
             text = text.replace(place, other)
         (self._folder / name).write_text(text)
+
+
+_LEFT = 77  # exit status of an agent that would start its machine anew
+# Nothing of this machine is to be touched: neither cards nor names, and it must not start anew.
+_HARMLESS = {
+    r"\breboot -f\b": f"exit {_LEFT}",
+    r"(?m)^hostname .*$": ":",
+    r"(?m)^dmesg -n .*$": ":",
+    r"\bsync\b": ":",
+    r"/mnt\b": "/nowhere",
+    r"/dev/\$disk\b": "/nowhere/$disk",
+}
+
+
+class Agent:
+    """The agent itself, but for cards, disks and restarts; it ends where it would start its machine anew."""
+
+    def __init__(self, folder: Path, server: str, token: str) -> None:
+        self._folder = folder
+        (folder / "run").mkdir(parents=True)
+        words = f"quiet bootd.node=node1 bootd.report={server}/node/v1/report bootd.token={token}\n"
+        (folder / "cmdline").write_text(words)
+        for path in (
+            _FILES / "hello/files/etc/bootd/functions",
+            *(_FILES / "imager/files/etc/bootd").iterdir(),
+        ):
+            self._copy(path)
+        with (folder / "functions").open("a") as file:
+            file.write("connect() { interface=lo address=127.0.0.1/8; }\n")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        argv = (_BUSYBOX, "sh", str(self._folder / "agent"))
+        with (self._folder / "console").open("wb") as console:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    @property
+    def console(self) -> str:
+        return (self._folder / "console").read_text()
+
+    async def left(self, process: asyncio.subprocess.Process) -> bool:
+        """Wait for the end; tell whether it would have started its machine anew."""
+        return await process.wait() == _LEFT
+
+    def _copy(self, path: Path) -> None:
+        text = path.read_text()
+        places = {"/run/image": "run", "/proc/cmdline": "cmdline", "/etc/bootd": ".", "/run/stay": "stay"}
+        for place, here in places.items():
+            text = text.replace(place, str(self._folder / here))
+        for what, harmless in _HARMLESS.items():
+            text = re.sub(what, harmless, text)
+        assert "reboot" not in re.sub(r"(?m)#.*$", "", text), path
+        (self._folder / path.name).write_text(text)
