@@ -21,7 +21,7 @@ LIVING, DEAD, SMALL = ("mesh1", "mesh2"), "mesh3", "mesh4"
 NODES = (*LIVING, DEAD, SMALL)
 MARKER = "THE-REST-STARTED"
 LOSS = 5.0  # percent of the frames on every link
-MIB, RATE_MBIT = 10, 8  # ten seconds and more to send: time to die in
+MIB, RATE_MBIT = 6, 5  # ten seconds and more to send: time to die in
 
 
 @pytest.fixture
