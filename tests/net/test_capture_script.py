@@ -224,3 +224,18 @@ async def test_disk_that_is_full_is_told_and_not_tried_again(
         said = await machine.run()
     assert "result 1 why send: the dark store has room for 0 octets more" in said, said
     assert machine.node.refusals() == ["no-room"]
+
+
+async def test_job_that_is_taken_back_before_the_last_word_is_no_failure(machine: Machine) -> None:
+    taken_back = f"sed -i 's/^round .*/round 9/' {machine.folder}/image/task\n"
+    async with running(machine.node.site):
+        said = await machine.run(f'look && send_slot\n{taken_back}described\necho "result $?"\n')
+    assert "result 3" in said, said
+    assert machine.node.state.end is None
+
+
+async def test_description_that_is_not_taken_is_a_failure_with_its_reason(machine: Machine) -> None:
+    (machine.folder / "table").write_text("nonsense\n")
+    async with running(machine.node.site):
+        said = await machine.run()
+    assert "result 1 why bootd did not take what the slot is: wget: server returned error: HTTP/1.1 422" in said
