@@ -238,4 +238,5 @@ async def test_description_that_is_not_taken_is_a_failure_with_its_reason(machin
     (machine.folder / "table").write_text("nonsense\n")
     async with running(machine.node.site):
         said = await machine.run()
-    assert "result 1 why bootd did not take what the slot is: wget: server returned error: HTTP/1.1 422" in said
+    assert "result 1 why bootd did not take what the slot is: " in said
+    assert "HTTP/1.1 422" in said
