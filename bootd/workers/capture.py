@@ -74,7 +74,6 @@ def _prepare(work: Work) -> None:
         with work.commit(wait_s=BUSY_S, note=f"waits: {busy}"):
             pass
         return
-    images.check_root(work.store, work.context.tree)
     sweep(work.context.tree.root, lambda number: _is_open(work.store, number))
     with work.commit(CALL, facts={ROUND: 1}, note=""):
         pass
@@ -108,6 +107,9 @@ def _is_open(reads: Reads, number: int) -> bool:
 
 def _call(work: Work) -> None:
     """Have the imager booted once, unless it is there and waits; nothing of an earlier round is kept."""
+    images.check_root(
+        work.store, work.context.tree
+    )  # nothing is made where it should be mounted
     try:
         _upload(work).begin(int(work.fact(ROUND)))
     except Refused as error:

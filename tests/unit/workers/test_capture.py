@@ -13,7 +13,7 @@ from bootd.model import DiskImage, ImageKind, JobPart, Outcome, Slot, Target, Ta
 from bootd.services import images, jobs
 from bootd.services.payload import payload_of
 from bootd.services.tasks import task_text
-from bootd.workers.capture import CLOSE, KEEP
+from bootd.workers.capture import CALL, CLOSE, KEEP
 from bootd.workers.engine import Engine
 from bootd.workers.work import LEASE_S
 from tests.helpers.capturing import OCTETS, TWO_PIECES, Studio, a_studio, pieces_of, put
@@ -305,6 +305,23 @@ def test_dark_store_that_cannot_be_written_fails_before_the_node_is_touched(stud
     assert studio.now.state == "failed"
     assert "cannot write to" in studio.now.note
     assert studio.switched() == []
+
+
+def test_dark_store_that_went_away_is_waited_for_and_nothing_made_in_its_place(studio: Studio) -> None:
+    studio.order()
+    studio.starts()
+    studio.tree.root.rename(studio.folder / "elsewhere")
+    studio.tree = replace(studio.tree, must_be_mount=True)
+    studio.tree.root.mkdir()
+    studio.say("node1", "failed", "bootd cannot keep it")
+    studio.run_for(20)
+    assert (studio.now.step, list(studio.tree.root.iterdir())) == (CALL, [])
+    assert "is not mounted" in studio.now.note
+    studio.tree = replace(studio.tree, must_be_mount=False)
+    studio.starts()
+    studio.sends()
+    studio.ends()
+    assert listed(studio) == ["mesh/mine@1"]
 
 
 def test_node_without_power_is_given_up(studio: Studio) -> None:
