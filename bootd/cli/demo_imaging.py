@@ -36,7 +36,7 @@ def demo_imaging(keep: bool, timeout: float, name: str) -> int:
         tell_rows(told)
         if not told.is_whole:
             print_console_ends(lab)
-        tell_next(lab, next_with_slots, keep=keep, again="lab demo-imaging", own="lab up --slots")
+        tell_next(lab, next_after_demo, keep=keep, again="lab demo-imaging", own="lab up --slots")
     return 0 if told.is_whole else 1
 
 
@@ -62,21 +62,29 @@ def _since(began_at: "datetime", at: "datetime | None") -> str:
 
 
 def next_with_slots(made: "Lab", nodes: list[str]) -> str:
-    """Return what to type next in a lab whose machines have slots."""
+    """Return what to type next in a lab whose machines have empty disks."""
+    from bootd.lab.meshes import A
+
+    all_of_them = ",".join(nodes) or "NODE"
+    row = (f"{program()} deploy {A} --nodes {all_of_them}", "an image into a free slot of each, and boot it")
+    return _next(made, nodes, row)
+
+
+def next_after_demo(made: "Lab", nodes: list[str]) -> str:
+    """Return what to type next where both images are deployed."""
+    return _next(made, nodes)
+
+
+def _next(made: "Lab", nodes: list[str], *first_rows: tuple[str, str]) -> str:
     from bootd.lab.meshes import A, B
 
     me, first = program(), nodes[0] if nodes else "NODE"
     return aligned(
         *root_shell(),
         (f"export BOOTD_CONFIG={made.config}", "bootd's commands now speak of this lab"),
-        (
-            f"{me} deploy {A} --nodes {','.join(nodes) or first}",
-            "an image into a free slot of each, and boot it",
-        ),
-        (
-            f"{me} deploy {B} --nodes {first}",
-            "another one on one of them; what is there already is not copied",
-        ),
+        *first_rows,
+        (f"{me} deploy {B} --nodes {first}", "the other one on one of them; the rest runs on"),
+        (f"{me} deploy {A} --nodes {first}", "and back: what a slot holds is not copied again"),
         (f"{me} slots list", "what their disks hold"),
         (f"{me} reservations list", "who has them until when; cancel N gives them back"),
         (f"{me} lab console {first}", "its screen and keyboard; Ctrl-] leaves"),

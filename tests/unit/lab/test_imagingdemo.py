@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootd.cli.demo_imaging import next_with_slots, tell_rows
+from bootd.cli.demo_imaging import next_after_demo, next_with_slots, tell_rows
 from bootd.lab import Lab
 from bootd.lab.imagingdemo import NAMES, PARTS, Command, Row, Told, rows_of
 from bootd.lab.meshes import NODES, SCHEME, A, B
@@ -99,5 +99,11 @@ def test_words_of_a_command_are_read_as_they_come_each_once(lab: Lab) -> None:
 def test_what_to_try_next_names_the_machines_there_are(lab: Lab) -> None:
     said = next_with_slots(lab, ["mesh1", "mesh2"])
     assert f"deploy {A} --nodes mesh1,mesh2" in said
-    assert f"deploy {B} --nodes mesh1" in said
+    assert f"deploy {B} --nodes mesh1 " in said
     assert f"lab down --name {lab.name}" in said
+
+
+def test_after_the_demonstration_nothing_is_told_that_would_be_refused(lab: Lab) -> None:
+    said = next_after_demo(lab, list(NAMES))
+    assert f"deploy {B} --nodes mesh1 " in said
+    assert ",".join(NAMES) not in said  # they are in two reservations
