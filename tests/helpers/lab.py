@@ -9,7 +9,7 @@ from typing import Any
 
 from bootd.lab import Kind, Lab, LabError, NodeSpec
 
-PATIENCE_S = 150.0  # only to stop waiting: other work on the machine may make every boot slow
+PATIENCE_S = 300.0  # only to stop waiting: other work on the machine, another lab say, makes every boot slow
 READY = r"BOOTD-READY [^\n]*"
 REPORTED = "BOOTD-REPORTED"
 
