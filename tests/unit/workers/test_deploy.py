@@ -108,6 +108,14 @@ def test_slot_written_ahead_of_its_booking_holds_no_node_in_the_imager(tmp_path:
     assert runs(world) == dict.fromkeys(world.machines, "default")
 
 
+def test_root_nodes_get_their_image_by_their_luns(tmp_path: Path) -> None:
+    world = World(tmp_path, roots=2, meshes=0)
+    assert deploy(world, nodes="node[1-2]").jobs == ()  # the calendar makes them
+    world.run(0.25)
+    assert [what.partition(":")[0] for what in runs(world).values()] == ["lun", "lun"]
+    assert world.deployments(1) == {"root": "run"}
+
+
 # -- killed ---------------------------------------------------------------------------------------
 
 
