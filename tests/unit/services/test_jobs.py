@@ -1,6 +1,7 @@
 """Jobs are written down, taken back and tried again; what they are about moves with them."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -138,6 +139,24 @@ def test_job_that_is_over_cannot_be_taken_back(store: Store, clock: HandClock, s
     a_write(store, state=state)
     with pytest.raises(IllegalMove, match=f"a job that is {state} cannot cancel"):
         jobs.cancel(store, "anna", 1, clock=clock)
+
+
+def test_job_that_waits_is_told_to_look_again_and_others_are_left_alone(store: Store) -> None:
+    later = NOON + timedelta(seconds=60)
+    keep(
+        store,
+        a_job(1, kind=JobKind.START, deployment=None, state="running", due_at=later),
+        a_job(2, kind=JobKind.END, deployment=None, state="running", due_at=later),
+        a_job(3, kind=JobKind.START, deployment=None, state="done", due_at=later),
+    )
+    with store.transaction("calendar") as change:
+        jobs.hasten(change, JobKind.START, 1, now=NOON)
+    assert [job.due_at for job in store.every(Job)] == [NOON, later, later]
+
+
+def test_new_try_keeps_the_permission_to_divide_disks(store: Store, clock: HandClock) -> None:
+    job = a_write(store, state="failed", facts={jobs.REPARTITION: True, "ways": {}})
+    assert jobs.retry(store, "anna", job.id, clock=clock).facts == {jobs.REPARTITION: True}
 
 
 # -- tried again -------------------------------------------------------------------------------
