@@ -264,7 +264,8 @@ def _described(description: Mapping[str, Any]) -> Iterator[str]:
     if description.get("saved_at"):
         yield f"saved     {description['saved_at']}"
     if "virtual_size" in description:
-        yield f"disk      {size_text(description['virtual_size'])} {description.get('label', '')}".rstrip()
+        kind = description.get("label") or description.get("file_system", "")
+        yield f"disk      {size_text(description['virtual_size'])} {kind}".rstrip()
     for disk in description.get("disks", ()):
         size = f", {size_text(disk['size'])}" if disk["size"] else ""
         yield f"disk      {disk['name']}: {disk['label'] or 'no label known'}{size}"
