@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 GIB = 1 << 30
-LONGEST_FIRST = ("vm", "net", "contract", "unit")  # folders; else the end is one worker with one long file
+# Folders; else the end is one worker with one long file.
+LONGEST_FIRST = ("vm", "net", "contract", "unit/workers", "unit/darkstore", "unit")
 _A_LAB = 4 * GIB  # six machines in it, and their disks
 _ROOM = 4 * GIB
 
@@ -39,5 +40,6 @@ def available(meminfo: str) -> int:
 
 def rank(path: Path, tests: Path) -> int:
     """Return the place of a file's folder in `LONGEST_FIRST`; all others come last."""
-    folder = path.relative_to(tests).parts[0]
-    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+    folders = [str(folder) for folder in path.relative_to(tests).parents]
+    places = [place for place, folder in enumerate(LONGEST_FIRST) if folder in folders]
+    return min(places, default=len(LONGEST_FIRST))
