@@ -29,7 +29,7 @@ from tests.helpers.partitions import clonezilla_part, root_partition
 NODES = ("mesh1", "mesh2", "mesh3")
 GOAL, PEER = "≤ 1.1 × peer", "by hand"
 MARKER = "BENCH-STARTED"
-MBIT, BALLAST, DISK_MIB = 80, 24, 512
+MBIT, BALLAST, DISK_MIB = 80, 12, 512
 _CHANNEL = Channel("239.192.0.1", 9000)
 _LOOK_EVERY_S = 0.05
 _AGENT = """\
