@@ -41,6 +41,7 @@ from tests.helpers.site import NOON, HandClock, a_host, an_image
 
 FIRMWARE_S, SYSTEM_S = 20.0, 30.0  # from power-on to the question, from the script to the running system
 _LOOK = timedelta(minutes=5)  # the daemon looks at least so often
+_PAUSE = timedelta(seconds=1)  # at least, between two looks: a job whose worker died is due for a minute
 IMAGE_SIZE = 4096
 
 
@@ -190,7 +191,7 @@ class World:
         times = [now + _LOOK, *(job.due_at for job in open_jobs)]
         times += [following] if following is not None else []
         times += [self._heap[0][0]] if self._heap else []
-        return max(min(times), now + timedelta(milliseconds=100))
+        return max(min(times), now + _PAUSE)
 
     # -- the machines ----------------------------------------------------------------------------
 
