@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bootd.events import NodeReported
-from tests.helpers.imagershell import Agent
+from tests.helpers.imagershell import Agent, ImagerShell
 from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, running
 
 WAIT, NONE = "task wait\n", "task none\n"
@@ -103,3 +103,17 @@ async def test_agent_goes_on_when_bootd_was_away(tmp_path: Path) -> None:
         assert await asyncio.wait_for(agent.left(process), _PATIENCE_S), agent.console
     await starting.__aexit__(None, None, None)
     assert words(site) == ["leaving"]
+
+
+async def test_question_leaves_alone_what_its_asker_calls_things(tmp_path: Path) -> None:
+    site, _ = a_site(WAIT)
+    names = ("sent", "gone", "disk", "device", "slot", "why", "name", "kind", "note", "value", "left", "did")
+    async with running(site):
+        token = site.parts.tokens.mint(MAC, None, NOON)
+        shell = ImagerShell(tmp_path / "shell", f"http://127.0.0.1:{site.port}", token=token)
+        given = " ".join(f"{name}=its-{name}" for name in names)
+        said = await shell.run(
+            f"{given}; say capturing '1 %' >/dev/null; echo {' '.join(f'${n}' for n in names)}"
+        )
+    assert said.out.decode().split() == [f"its-{name}" for name in names]
+    assert words(site) == ["capturing"]
