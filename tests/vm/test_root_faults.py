@@ -18,7 +18,7 @@ pytestmark = pytest.mark.vm
 
 NODE = "bios1"
 WAIT_S = 45  # that the image waits for its target; a real one waits for ten minutes
-COMES_BACK = "BOOTD-LUN-(BACK|LOST) after"  # logged in again, or started anew by itself
+COMES_BACK = "BOOTD-LUN-BACK after"
 READY = r"BOOTD-READY [^\n]*boots=(\d+) "
 
 
