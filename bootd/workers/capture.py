@@ -107,9 +107,7 @@ def _is_open(reads: Reads, number: int) -> bool:
 
 def _call(work: Work) -> None:
     """Have the imager booted once, unless it is there and waits; nothing of an earlier round is kept."""
-    images.check_root(
-        work.store, work.context.tree
-    )  # nothing is made where it should be mounted
+    images.check_root(work.store, work.context.tree)  # nothing is made where it should be mounted
     try:
         _upload(work).begin(int(work.fact(ROUND)))
     except Refused as error:
