@@ -77,7 +77,9 @@ class Parts:
 
 def gather(recipe: Recipe, packages: Packages, progress: Callable[[str], None]) -> Parts:
     """Fetch the packages of *recipe* and pack its initramfs."""
-    kernel = Kernel(packages.unpacked(packages.behind(recipe.kernel_package, PACKAGE)))
+    kernel_package = packages.behind(recipe.kernel_package, PACKAGE)
+    packages.ask_for((kernel_package, recipe.busybox_package, *recipe.programs))
+    kernel = Kernel(packages.unpacked(kernel_package))
     busybox = _busybox(packages.unpacked(recipe.busybox_package))
     programs = [
         _program(packages.unpacked(package), file)

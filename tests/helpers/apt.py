@@ -40,6 +40,7 @@ class FakeApt:
     def __init__(self) -> None:
         self.down = False
         self.downloads: list[str] = []
+        self.questions = 0  # for versions
 
     def __call__(self, argv: Sequence[str], cwd: Path) -> str:
         if self.down:
@@ -47,8 +48,9 @@ class FakeApt:
         match list(argv):
             case ["apt-cache", "depends", _]:
                 return f"{METAPACKAGE}\n  Depends: {REAL}\n"
-            case ["apt-cache", "policy", name]:
-                return f"{name}:\n  Installed: (none)\n  Candidate: 1:2.0-1\n"
+            case ["apt-cache", "policy", *names]:
+                self.questions += 1
+                return "".join(f"{name}:\n  Installed: (none)\n  Candidate: 1:2.0-1\n" for name in names)
             case ["apt-get", *_, wanted]:
                 self.downloads.append(wanted)
                 (cwd / "got.deb").write_text(wanted)

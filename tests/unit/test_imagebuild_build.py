@@ -84,6 +84,11 @@ def test_package_that_another_process_fetches_meanwhile_is_waited_for_and_not_fe
     assert apt.downloads == ["busybox-static=1:2.0-1"]
 
 
+def test_apt_is_asked_once_for_all_packages(tmp_path: Path, apt: FakeApt) -> None:
+    build_image(a_recipe(tmp_path), cache=tmp_path / "cache", progress=lambda _: None, run=apt)
+    assert apt.questions == 1
+
+
 def test_without_network_and_cache_the_reason_comes_through(tmp_path: Path, apt: FakeApt) -> None:
     apt.down = True
     with pytest.raises(BuildFailed, match="apt is down"):
