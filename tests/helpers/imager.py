@@ -30,7 +30,7 @@ from bootd.model import (
     Slot,
     SlotScheme,
 )
-from bootd.services import images, reports, tasks
+from bootd.services import images, jobs, reports, tasks
 from bootd.services.payload import UNPACKED, root_of
 from bootd.store import Store, open_store
 from bootd.workers.slotimage import as_sent
@@ -86,6 +86,15 @@ class Imaging:
         """What the machine said, but for percentages."""
         said = [(each.state, each.detail) for each in self.events if isinstance(each, NodeReported)]
         return [word for word in said if not word[1].isdecimal()]
+
+    def give_up_disks(self) -> None:
+        """Call the machine anew, by a job that may divide disks of another layout: ``--repartition``."""
+        with self.open_store() as store, store.transaction("anna", "repartition") as change:
+            job = change.find(Job, 1)
+            assert job is not None
+            called = {"called_at": utc_now().isoformat(), jobs.REPARTITION: True}
+            change.keep(replace(job, facts={**job.facts, **called}))
+            change.put_job_parts([JobPart(1, NODE, "joining", since=utc_now())])
 
     async def run(self, disk: Path, *, until: str = LEAVES, **machine: Any) -> str:
         """Start the machine, *machine* being for `boot`; return what its console said."""

@@ -90,7 +90,9 @@ async def test_empty_disk_gets_partitions_grub_and_an_image_that_starts_in_its_s
         assert f"{MARKER} in hd0,msdos{SLOT}" in await started(tmp_path, disk, steered=steered)
 
 
-async def test_disk_of_somebody_else_is_refused_and_not_a_byte_of_it_changes(tmp_path: Path) -> None:
+async def test_disk_of_somebody_else_is_refused_and_not_a_byte_of_it_changes_until_its_job_may(
+    tmp_path: Path,
+) -> None:
     imaging = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER))
     disk = empty_disk(tmp_path)
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", disk], check=True)
@@ -100,6 +102,11 @@ async def test_disk_of_somebody_else_is_refused_and_not_a_byte_of_it_changes(tmp
     assert (word, "holds something that is not ours" in reason) == ("failed", True)
     assert f"{FAILS} node={NODE} vda holds something that is not ours" in said
     assert disk.read_bytes() == before
+
+    imaging.give_up_disks()
+    assert LEAVES in await imaging.run(disk)
+    assert [word for word, _ in imaging.words[1:4]] == ["dividing", "joined", "checking"]
+    assert imaging.words[-2] == ("verified", imaging.image.identity)
 
 
 async def test_image_that_is_cut_off_on_its_way_is_never_called_verified(tmp_path: Path) -> None:
