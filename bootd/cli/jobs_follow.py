@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bootd.model import Job, JobPart, Outcome
 from bootd.services import jobs as service
-from bootd.services.tasks import is_since_call
+from bootd.services.jobs import is_since_call
 from bootd.store import Reads
 from bootd.units import size_text
 

@@ -17,15 +17,14 @@ from bootd.darkstore.tree import Tree
 from bootd.model import Host, Job, JobKind, JobPart, Outcome, SlotScheme
 from bootd.services import disklayout
 from bootd.services.disklayout import DiskFacts
-from bootd.services.jobs import CANCEL, FAILING, OPEN, SLOT
+from bootd.services.jobs import CANCEL, FAILING, OPEN, SLOT, is_since_call
 from bootd.store import Reads, Store
 
 T = TypeVar("T")
-ROUND, CALLED_AT = "round", "called_at"  # facts of a job
+ROUND = "round"  # fact of a job
 SWITCH, READ = "switch", "read"  # steps in which its node reads
 TO_READ = "\nuse read\n"  # in the answer to a node that may, or may not, read its disk
 LAST_WORDS = ("captured", "failed")  # after them the node has nothing to do in this round
-DISK = "disk"  # setting of a host
 _NOTE_LENGTH = 200  # characters
 _THREADS = 4  # pieces of so many nodes are written side by side
 
@@ -49,7 +48,7 @@ class Capture:
 
     @property
     def rule(self) -> str:
-        return self.host.settings.get(DISK, "")
+        return disklayout.rule_of(self.host)
 
 
 def capture_of(reads: Reads, node: str) -> Capture | None:
@@ -65,8 +64,7 @@ def capture_of(reads: Reads, node: str) -> Capture | None:
 def _is_open(job: Job, part: JobPart) -> bool:
     if job.kind is not JobKind.CAPTURE or job.state not in OPEN or job.step not in (SWITCH, READ):
         return False
-    called_at = str(job.facts.get(CALLED_AT) or "")
-    is_done = part.word in LAST_WORDS and part.word_at is not None and part.word_at.isoformat() > called_at
+    is_done = part.word in LAST_WORDS and is_since_call(job, part)
     is_waited_for = part.outcome is Outcome.OPEN or job.step == SWITCH  # heard of: its restart is ok
     return is_waited_for and not is_done and CANCEL not in job.facts and FAILING not in job.facts
 

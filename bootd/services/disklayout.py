@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bootd.darkstore.tables import Row, Table, parse_sfdisk, split_device
-from bootd.model import SlotScheme
+from bootd.model import Host, SlotScheme
 from bootd.model.places import DOS, FIRST_SLOT, GPT
 from netboot.arch import Firmware
 
@@ -23,6 +23,7 @@ SECTOR = 512  # octets
 MIB = (1 << 20) // SECTOR  # sectors of that size
 GAP = MIB  # in front of each slot of an MBR disk
 SMALLEST_SLOT_MIB = 32
+_DISK = "disk"  # setting of a host
 _BIGGER_SECTOR = 4096  # octets; GPT disks may have such
 _LAST_SECTOR = 1 << 32  # what an MBR can name
 _GPT_ENTRIES = 128 * 128  # octets at the disk's end, before the last sector: the second table
@@ -63,6 +64,11 @@ class DiskFacts:
     table: str = ""  # as ``sfdisk -d`` writes it; "" where there is none
     is_blank: bool = False  # neither a table nor a file system, nor anything in its first MiB
     firmware: Firmware | None = None  # by which the node started; None where it does not say
+
+
+def rule_of(host: Host) -> str:
+    """Return what the host's row says of which disk is its own, ``serial:…`` or ``wwn:…``; "": nothing."""
+    return host.settings.get(_DISK, "")
 
 
 class Step(StrEnum):

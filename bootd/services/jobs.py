@@ -23,11 +23,20 @@ FAILING = "failing"  # why the job has been given up and is being tidied up afte
 AT = "at"  # the instant it was made for: the start or end of its reservation, in ISO form
 OCTETS = "octets"  # of the image: what lead times are learned from
 REPARTITION = "repartition"  # this job may divide disks of another layout
+CALLED_AT = "called_at"  # when its nodes were called last, in ISO form
 SLOT, IMAGE = "slot", "image"  # of a capture: which slot, and PROJECT/NAME it becomes
 _OF_THE_ORDER = (AT, OCTETS, REPARTITION, SLOT, IMAGE)  # kept by a new try
 
 PLACING = (JobKind.STAGE_LUN, JobKind.WRITE_SLOT)  # bring the image of one deployment to its place
 CARRYING = (*PLACING, JobKind.CAPTURE)  # steps of theirs take as long as an image is large
+
+
+def is_since_call(job: Job, part: JobPart) -> bool:
+    """Tell whether the last word of a node is of this call, not of the one before."""
+    called_at = job.facts.get(CALLED_AT)
+    if part.word_at is None:
+        return False
+    return not called_at or part.word_at > datetime.fromisoformat(str(called_at))
 
 
 def add(

@@ -26,7 +26,7 @@ from bootd.model.places import Slot
 from bootd.services import capturing, disklayout, slots
 from bootd.services.booking import LIVE
 from bootd.services.disklayout import DiskFacts, Step
-from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION, TO_PLACE
+from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION, TO_PLACE, is_since_call
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Store
 from netboot.arch import Firmware
@@ -35,7 +35,6 @@ T = TypeVar("T")
 SENT = "sent"  # fact of a job: what is sent in place of an image that is unpacked first
 WAYS = "ways"  # fact of a job: what each of its nodes is told to join its session
 LAST_WORDS = ("verified", "failed")  # after them a node has nothing to do for that job
-DISK = "disk"  # setting of a host; jobs.REPARTITION is the name of one too
 _MISSED = "missed"  # step of a node whose turn in this session is over
 _FACT_LENGTH = 128  # characters
 _LAYOUT = "layout"
@@ -61,7 +60,7 @@ class Task:
 
     @property
     def rule(self) -> str:
-        return self.host.settings.get(DISK, "")
+        return disklayout.rule_of(self.host)
 
     def lines(self) -> Iterator[tuple[str, object]]:
         sent: Mapping[str, Any] | None = self.job.facts.get(SENT)
@@ -110,12 +109,6 @@ def _is_over(job: Job, part: JobPart) -> bool:
     """Tell whether the node is done with this call; one that is called again has an older word."""
     said_last = part.word in LAST_WORDS and is_since_call(job, part)
     return part.outcome is not Outcome.OPEN or part.step == _MISSED or said_last
-
-
-def is_since_call(job: Job, part: JobPart) -> bool:
-    """Tell whether the last word of a node is of this call, not of the one before."""
-    called_at = str(job.facts.get("called_at") or "")
-    return part.word_at is not None and part.word_at.isoformat() > called_at
 
 
 def task_text(reads: Reads, node: str) -> str:

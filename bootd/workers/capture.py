@@ -17,8 +17,8 @@ from bootd.model import Job, JobPart, Outcome, Override, Target, TargetKind
 from bootd.model.places import Slot
 from bootd.services import images
 from bootd.services.capture import KEPT, WHOLE, held_by
-from bootd.services.capturing import CALLED_AT, LAST_WORDS, READ, ROUND, SWITCH
-from bootd.services.jobs import IMAGE, OPEN, SLOT
+from bootd.services.capturing import LAST_WORDS, READ, ROUND, SWITCH
+from bootd.services.jobs import CALLED_AT, IMAGE, OPEN, SLOT, is_since_call
 from bootd.store import Reads
 from bootd.units import size_text
 from bootd.workers import switching
@@ -151,9 +151,8 @@ def _switch(work: Work) -> None:
 
 def _said(work: Work) -> str:
     """Return the node's word since it was called; "" where there is none."""
-    part, called_at = work.part(_node(work)), datetime.fromisoformat(str(work.fact(CALLED_AT)))
-    heard = part.word_at is not None and part.word_at > called_at and part.word in _WORDS
-    return part.word if heard else ""
+    part = work.part(_node(work))
+    return part.word if part.word in _WORDS and is_since_call(work.job, part) else ""
 
 
 # -- what it sends ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ watch, and wait for their word. Those with whom it did not succeed are called a 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bootd.darkstore.errors import BadImage, DarkStoreAway
@@ -35,7 +35,7 @@ from bootd.model import (
 from bootd.services import nodeset, slots
 from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
-from bootd.services.jobs import hasten
+from bootd.services.jobs import CALLED_AT, hasten, is_since_call
 from bootd.services.payload import UNPACKED
 from bootd.services.reports import REFUSED
 from bootd.services.tasks import LAST_WORDS, SENT, WAYS
@@ -64,7 +64,7 @@ _STEPS = {
 }
 PLACED = ("hd-ready", "run")  # states of a deployment whose nodes boot it already, but for some
 ROUND, OVERRIDES = gathering.ROUND, gathering.OVERRIDES
-_CALLED_AT, _AGAIN = "called_at", "started_again"  # facts
+_AGAIN = "started_again"  # fact
 
 
 def deployment_of(work: Work) -> Deployment:
@@ -117,7 +117,7 @@ def call(work: Work) -> None:
         with work.commit(wait_s=POLL_S, note="waits for a part of the network"):
             pass
         return
-    facts: dict[str, Any] = {_CALLED_AT: work.now.isoformat(), _AGAIN: False, WAYS: {}}
+    facts: dict[str, Any] = {CALLED_AT: work.now.isoformat(), _AGAIN: False, WAYS: {}}
     absent = [node for node in nodes if not work.context.attends(node)]
     with work.commit(SWITCH, facts=facts, note="") as change:
         session = _seat(work, change, number)
@@ -219,13 +219,8 @@ def _await_host(work: Work, session: Session) -> None:
 def _wants_it(work: Work, node: str) -> bool:
     """Tell whether the node takes part in a session: not, where it is lost, who had the whole image."""
     part = work.part(node)
-    is_behind = part.word in _BEHIND and _is_of_this_call(work, part)
+    is_behind = part.word in _BEHIND and is_since_call(work.job, part)
     return part.step not in (MISSED, RECEIVED) and not is_behind
-
-
-def _is_of_this_call(work: Work, part: JobPart) -> bool:
-    called_at = datetime.fromisoformat(str(work.fact(_CALLED_AT)))
-    return part.word_at is not None and part.word_at > called_at
 
 
 def _way(way: Way, session: str) -> dict[str, str]:
@@ -284,7 +279,7 @@ def _follow(work: Work, receiver: ReceiverStatus, size: int) -> None:
     step = _STEPS[receiver.step]
     since = part.since if part.step == step else work.now
     part = replace(part, step=step, since=since, octets=receiver.octets, size=size, rate=receiver.rate // 8)
-    if step == MISSED and part.word == REFUSED and _is_of_this_call(work, part):
+    if step == MISSED and part.word == REFUSED and is_since_call(work.job, part):
         why = f"{receiver.reason}; a token of it was refused: {part.word_detail}"
         work.note_parts(_missed(part, why))
     else:
@@ -326,7 +321,7 @@ def verify(work: Work) -> None:
 def _have_said_all(work: Work, nodes: Sequence[str]) -> bool:
     """Tell whether each of *nodes* has said its last word, heeded yet or not."""
     parts = [part for part in work.store.job_parts(work.job.id) if part.word in LAST_WORDS]
-    return {part.node for part in parts if _is_of_this_call(work, part)}.issuperset(nodes)
+    return {part.node for part in parts if is_since_call(work.job, part)}.issuperset(nodes)
 
 
 def _heed(work: Work, change: Transaction) -> None:
@@ -334,7 +329,7 @@ def _heed(work: Work, change: Transaction) -> None:
     deployment, verified = _kept(change, work), []
     for node in work.nodes(Outcome.OPEN):
         part = work.part(node)
-        if not _is_of_this_call(work, part):
+        if not is_since_call(work.job, part):
             continue
         if part.word == "verified" and part.word_detail == deployment.digest:
             verified.append(node)
