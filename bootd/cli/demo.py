@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bootd.lab import Lab
     from bootd.lab.demo import Outcome
+    from bootd.lab.story import Line, Show
     from bootd.model import Observation
 
 NAME = "demo"
@@ -109,6 +110,22 @@ def print_step(names: list[str]) -> "Callable[[Observation, datetime], None]":
 
     width = max(map(len, names))
     return lambda step, powered_at: click.echo(format_step(step, powered_at, width))
+
+
+def print_line(began_at: "datetime", width: int = 5) -> "Show":
+    """Return what prints a line with the seconds since *began_at*."""
+
+    def show(line: "Line") -> None:
+        click.echo(f"{(line.at - began_at).total_seconds():6.1f} s  {line.who:<{width}}  {line.text}")
+
+    return show
+
+
+def print_console_ends(lab: "Lab") -> None:
+    click.echo("\nnot everything came to its end. The jobs:")
+    click.echo(lab.bootd("jobs", "list", "--all", check=False).stdout)
+    for node in lab.state().nodes:
+        click.echo(f"console of {node} ends with:\n{lab.console(node).tail()}\n")
 
 
 def print_troubles(lab: "Lab", outcome: "Outcome") -> None:

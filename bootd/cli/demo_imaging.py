@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bootd.cli.context import cache_dir, program
-from bootd.cli.demo import aligned, root_shell, stage, tell_next
-from bootd.cli.demo_lun import print_console_ends, print_line
+from bootd.cli.demo import aligned, print_console_ends, print_line, root_shell, stage, tell_next
 
 if TYPE_CHECKING:
     from datetime import datetime

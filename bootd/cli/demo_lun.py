@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bootd.cli.context import cache_dir, program
-from bootd.cli.demo import aligned, root_shell, stage, tell_next
+from bootd.cli.demo import aligned, print_console_ends, print_line, root_shell, stage, tell_next
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from bootd.lab import Lab
     from bootd.lab.lundemo import Told
-    from bootd.lab.story import Line, Show
 
 NAME = "demo-lun"
 
@@ -41,15 +38,6 @@ def demo_lun(keep: bool, timeout: float, name: str) -> int:
             print_console_ends(lab)
         tell_next(lab, next_with_luns, keep=keep, again="lab demo-lun", own="lab up --luns")
     return 0 if told.is_whole else 1
-
-
-def print_line(began_at: "datetime", width: int = 5) -> "Show":
-    """Return what prints a line with the seconds since *began_at*."""
-
-    def show(line: "Line") -> None:
-        click.echo(f"{(line.at - began_at).total_seconds():6.1f} s  {line.who:<{width}}  {line.text}")
-
-    return show
 
 
 def tell_times(told: "Told") -> None:
@@ -95,13 +83,6 @@ def _sessions(sessions: tuple[str, ...]) -> str:
     counts = Counter(sessions)
     words = [who if count == 1 else f"{who} ({count} sessions)" for who, count in counts.items()]
     return ", ".join(words) or "nobody"
-
-
-def print_console_ends(lab: "Lab") -> None:
-    click.echo("\nnot everything came to its end. The jobs:")
-    click.echo(lab.bootd("jobs", "list", "--all", check=False).stdout)
-    for node in lab.state().nodes:
-        click.echo(f"console of {node} ends with:\n{lab.console(node).tail()}\n")
 
 
 def next_with_luns(made: "Lab", nodes: list[str]) -> str:
