@@ -14,7 +14,8 @@ from bootd.events import PieceRefused
 from bootd.http.capture import END, ROUTE
 from bootd.model import Job, JobKind, JobPart, Project
 from bootd.services import jobs
-from bootd.services.capturing import CALLED_AT, ROUND, CaptureDesk
+from bootd.services.capturing import ROUND, CaptureDesk
+from bootd.services.jobs import CALLED_AT
 from bootd.services.tasks import TaskDesk
 from bootd.store import Store
 from tests.helpers.site import file_store

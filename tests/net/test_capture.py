@@ -14,7 +14,8 @@ from bootd.events import NodeReportRefused, SlotCaptured
 from bootd.http.capture import ROUTE
 from bootd.model import Job
 from bootd.services import jobs
-from bootd.services.capturing import CALLED_AT, ROUND
+from bootd.services.capturing import ROUND
+from bootd.services.jobs import CALLED_AT
 from tests.helpers.capturenode import OTHER_MAC, Node
 from tests.helpers.capturing import TWO_PIECES, a_form, pieces_of
 from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, ask, raw, running
