@@ -42,6 +42,7 @@ from bootd.listeners.tftp import TftpListener
 from bootd.model import Override
 from bootd.outfit import chap_of, dark_tree, make_way
 from bootd.ports import Sockets, bind
+from bootd.programs import HELPER, Programs
 from bootd.services.attendance import Attendance
 from bootd.services.calendarfeed import CalendarFeeds
 from bootd.services.capturing import CaptureDesk
@@ -54,7 +55,7 @@ from bootd.staff import start_workers
 from bootd.store import Store, open_store
 from bootd.telemetry import Problems, Telemetry
 from bootd.tftpnames import TftpNames, base_url_of
-from bootd.upkeep import HELPER, Upkeep, roots
+from bootd.upkeep import Upkeep, roots
 from bootd.witness import Witness
 from netboot.dhcp.delivery import dotted
 from netboot.request import BootRequest
@@ -145,6 +146,7 @@ class Daemon:
         self._files = FileIndex(roots(config))
         stack.push_async_callback(self._files.aclose)
         self._upkeep = Upkeep(config, self._files, self._renderer, self._problems)
+        self._programs = Programs(config.data_dir, self._files)
         self._desk = self._make_desk()
         base_url = base_url_of(config["server.address"], config["http.port"])
         self._names = TftpNames(self._files, self._desk, base_url, utc_now, self._emit)
@@ -175,7 +177,6 @@ class Daemon:
 
         def publish(snapshot: Snapshot, seconds: float) -> None:
             loop.call_soon_threadsafe(self._newer.put_nowait, (snapshot, seconds))
-            self._wake_calendar()
 
         def trouble(topic: str, text: str) -> None:
             loop.call_soon_threadsafe(self._trouble, topic, text)
@@ -186,6 +187,8 @@ class Daemon:
             poked=sockets.poke,
             publish=publish,
             trouble=partial(trouble, "store"),
+            # at whatever was written: jobs wait for what no answer depends on
+            looked=lambda: self._wake_calendar(),
         )
         self._snapshot = feed.start()
         stack.callback(feed.stop)
@@ -372,12 +375,12 @@ class Daemon:
 
     async def _look_after(self) -> None:
         """Keep an eye on what changes without a commit."""
-        self._trouble("uefi-local-boot", await asyncio.to_thread(self._upkeep.make_helper))
+        self._trouble("uefi-local-boot", await asyncio.to_thread(self._programs.make_helper))
         while True:
             try:
                 await self._refresh()
-                self._trouble("slot-programs", await self._upkeep.make_slot_helpers(self._snapshot))
-                self._trouble("slot-cores", await self._upkeep.make_cores(self._snapshot))
+                for topic, text in (await self._programs.make_for_slots(self.snapshot)).items():
+                    self._trouble(topic, text)
             except Exception as error:  # noqa: BLE001 - looking after things must not end the answers
                 self._emit(InternalError(where="refresh", text=repr(error)))
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -1,30 +1,17 @@
-"""What changes without a commit: loaders, files of memory images, templates, our own boot programs."""
+"""What changes without a commit: loaders, files of memory images, templates."""
 
-import asyncio
 import os
-import shutil
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bootd.boot.files import Refused, Served
-from bootd.boot.places import CORE_BOOT, EFI_MENU, HELPERS, core_file, grub_disk, slot_helper
 from bootd.boot.render import Renderer
 from bootd.boot.snapshot import Policy, Snapshot
 from bootd.config import DEFAULT_LOADERS, Config
-from bootd.errors import BootdError
-from bootd.imagebuild import efilocal, grubimage, slotboot, slotcore
-from bootd.imagebuild.version import version
-from bootd.model import Role
-from bootd.model.places import STANDARD_SCHEME
 from bootd.services.filescan import FileIndex, Root
 from bootd.telemetry import Problems
-from netboot.arch import BY_NAME, Firmware
+from netboot.arch import BY_NAME
 
-HELPER = f"{HELPERS}/{efilocal.NAME}"  # as named under /files/
-_PROGRAMS = (efilocal.NAME, "slot*-pc.0", "slot*-x64.efi", "core*-pc.img", "menu-x64.efi")
-_MADE_BY = "programs.made"  # in the data folder
-_SLOT_FIRMWARE = (Firmware.BIOS, Firmware.UEFI)
 _COUNTED_ON = ("x86-bios", "x64-uefi")  # nearly every site has them: their loaders are missed at once
 
 
@@ -126,72 +113,6 @@ class Upkeep:
             if prefix == "file" and not isinstance(self._files.lookup(name), Refused):
                 self._problems.cleared(topic)
 
-    def make_helper(self) -> str:
-        """Build the program that starts a UEFI machine's own disk, once; return what is wrong, or ""."""
-        path = self._config.data_dir / "files" / HELPER
-        try:
-            self._forget_old_programs()
-            if path.exists():
-                return ""
-            path.parent.mkdir(mode=0o755, exist_ok=True)
-            efilocal.build(path)
-        except (BootdError, OSError) as error:
-            return f"UEFI machines reach their own disk only after a minute: {error}"
-        return ""
-
-    def _forget_old_programs(self) -> None:
-        """Have those programs made anew that another version of bootd made otherwise, if they can be."""
-        note = self._config.data_dir / _MADE_BY
-        if (note.exists() and note.read_text() == version()) or shutil.which(grubimage.TOOL) is None:
-            return
-        for name in _PROGRAMS:
-            for path in (self._config.data_dir / "files" / HELPERS).glob(name):
-                path.unlink()
-        note.write_text(version())
-
-    async def make_slot_helpers(self, snapshot: Snapshot) -> str:
-        """Build the programs that start slots and are not there; return what is wrong, or "".
-
-        One at a time, so that a daemon that stops waits for one at most. A site without mesh
-        nodes needs none.
-        """
-        wanted = wanted_slots(snapshot)
-        said = [await self._make_slot_helpers(firmware, wanted) for firmware in _SLOT_FIRMWARE]
-        wrong = "; ".join(each for each in said if each)
-        return f"mesh nodes start the default of their disk instead of their slot: {wrong}" if wrong else ""
-
-    async def make_cores(self, snapshot: Snapshot) -> str:
-        """Build the GRUB for the disks of mesh nodes where it is not there; return what is wrong, or ""."""
-        files, wanted = self._config.data_dir / "files", wanted_slots(snapshot)
-        makers: dict[str, Callable[[Path], Path]]
-        makers = {core_file(slot): partial(slotcore.build, partition=slot) for _, slot in wanted}
-        if makers:
-            makers[core_file(slotcore.MENU)] = partial(slotcore.build, partition=slotcore.MENU)
-            makers[CORE_BOOT] = slotcore.boot_sector
-            makers[EFI_MENU] = slotboot.build_menu
-        missing = {name: make for name, make in makers.items() if not (files / name).exists()}
-        try:
-            for name, make in missing.items():
-                await asyncio.to_thread(make, files / name)
-        except (BootdError, OSError) as error:
-            return f"images written to slots do not start: {error}"
-        if missing:
-            await self._files.refresh()
-        return ""
-
-    async def _make_slot_helpers(self, firmware: Firmware, wanted: Iterable[tuple[str, int]]) -> str:
-        files = self._config.data_dir / "files"
-        paths = {each: files / slot_helper(firmware, *each) for each in wanted}
-        missing = {each: path for each, path in paths.items() if not path.exists()}
-        for (disk, slot), path in missing.items():
-            try:
-                await asyncio.to_thread(slotboot.build, path, firmware, disk, slot)
-            except (BootdError, OSError) as error:
-                return str(error)
-        if missing:
-            await self._files.refresh()
-        return ""
-
     def _is_counted_on(self, architecture: str) -> bool:
         return (
             architecture in _COUNTED_ON or self._config.values[f"loaders.{architecture}"].source != "default"
@@ -212,16 +133,6 @@ class Upkeep:
             self._problems.found(topic, text)
         else:
             self._problems.cleared(topic)
-
-
-def wanted_slots(snapshot: Snapshot) -> list[tuple[str, int]]:
-    """Return the slots that machines may be told to boot, as GRUB's disk and partition number."""
-    wanted = {
-        (grub_disk(place.device), place.slot) for place in snapshot.places.values() if place.slot is not None
-    }
-    if any(host.role is Role.MESH for host in snapshot.hosts.values()):
-        wanted |= {(grub_disk(STANDARD_SCHEME.device(n)), n) for n in STANDARD_SCHEME.numbers}
-    return sorted(wanted)
 
 
 def _time_of(path: Path) -> int:

@@ -209,7 +209,7 @@ def _script(site: Site, found: "Explanation", server: "ServerFacts", *, is_plann
 
 
 def _helper(data_dir: Path) -> str | None:
-    from bootd.upkeep import HELPER
+    from bootd.programs import HELPER
 
     return _if_there(data_dir, HELPER)
 

@@ -44,12 +44,13 @@ class SnapshotFeed:
         poked: socket.socket,
         publish: Publish,
         trouble: Callable[[str], None],
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
         self._open_store = open_store
         self._policy = policy
         self._poked = poked
         self._publish = publish
-        self._trouble = trouble
+        self._trouble, self._looked = trouble, looked
         self._current = Snapshot(policy=policy)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="snapshot-feed", daemon=True)
@@ -95,6 +96,7 @@ class SnapshotFeed:
                 seen = version
                 self._refresh(store)
                 self._trouble("")
+                self._looked()
             self._wait()
 
     def _refresh(self, store: Store) -> None:

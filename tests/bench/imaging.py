@@ -2,6 +2,7 @@
 
 By hand the nodes boot the same kernel and initramfs; its agent is replaced by one that asks nobody and
 does the same to the disk, with the same shell functions. udp-sender sends, dnsmasq and nginx serve the rest.
+The GRUB programs that are made once for a site are there before either begins.
 """
 
 import shutil
@@ -17,6 +18,7 @@ from bootd.drivers.transport import Channel
 from bootd.imagebuild import cpio, slotboot, slotcore
 from bootd.lab import Kind, Lab, NodeSpec
 from bootd.lab.network import BOOT_ADDRESS, inside
+from bootd.model.places import STANDARD_SCHEME
 from bootd.services import tasks
 from netboot.arch import Firmware
 from tests.bench.boot import Rival
@@ -94,11 +96,22 @@ def _by_bootd(folder: Path) -> float:
     try:
         MeshLab(lab, folder, NODES).up(transport="udpcast", rate_mbit=MBIT)
         lab.bootd("images", "add", "mesh/debian", str(_image(folder)))
+        _until_made(lab)
         begun = time.perf_counter()
         lab.bootd("deploy", "mesh/debian", "--nodes", ",".join(NODES), "--slot", str(SLOT), "--no-follow")
         return _until_started(lab, begun)
     finally:
         lab.down()
+
+
+def _until_made(lab: Lab) -> None:
+    """Return when bootd has made its programs for slots, the last of them being this."""
+    last = lab.data_dir / "files" / slot_helper(Firmware.UEFI, "hd0", STANDARD_SCHEME.numbers[-1])
+    begun = time.perf_counter()
+    while not last.exists():
+        if time.perf_counter() - begun > PATIENCE_S:
+            raise TimeoutError(f"bootd did not make {last.name}")
+        time.sleep(_LOOK_EVERY_S)
 
 
 # -- by hand ----------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 import queue
 import socket
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bootd.boot.snapshot import Policy
-from bootd.model import Host
+from bootd.model import Host, JobKind
+from bootd.services import jobs
 from bootd.services.feed import SnapshotFeed, open_poke_socket
 from bootd.store import open_store
 
@@ -65,6 +67,32 @@ def test_each_snapshot_builds_on_the_one_before(site):
     while len((snapshot := published.get(timeout=30)).hosts) < 3:
         pass
     assert set(snapshot.hosts) == {"node1", "node2", "node3"}
+
+
+def test_whoever_waits_for_a_job_is_woken_by_what_no_answer_depends_on(tmp_path):
+    def store():
+        return open_store(f"sqlite:///{tmp_path}/bootd.db", clock=lambda: NOON)
+
+    published, looked = queue.Queue(), queue.Queue()
+    with store() as opened, opened.transaction("tester") as change:
+        job = jobs.add(change, JobKind.START, by="tester", now=NOON)
+    with open_poke_socket(tmp_path / "poke.sock") as poked:
+        feed = SnapshotFeed(
+            store,
+            Policy(),
+            poked=poked,
+            publish=lambda snapshot, _: published.put(snapshot),
+            trouble=lambda text: None,
+            looked=lambda: looked.put(True),
+        )
+        feed.start()
+        assert looked.get(timeout=30)  # at its start
+        with store() as opened, opened.transaction("tester") as change:
+            change.keep(replace(job, due_at=NOON + timedelta(hours=1)))
+        poke(tmp_path)
+        assert looked.get(timeout=30)
+        assert published.empty()
+        feed.stop()
 
 
 def test_leftover_socket_of_a_killed_daemon_is_replaced(tmp_path):

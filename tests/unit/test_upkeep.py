@@ -5,18 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from bootd import upkeep
 from bootd.boot.decide import BootLocal
-from bootd.boot.files import Served
 from bootd.boot.render import Renderer, ScriptFacts
-from bootd.boot.snapshot import Changes, Snapshot, apply_changes
+from bootd.boot.snapshot import Snapshot
 from bootd.config import Config, parse
-from bootd.model import ImageFile, MemoryImage, Place, Role
+from bootd.model import ImageFile, MemoryImage
 from bootd.services.filescan import FileIndex
 from bootd.telemetry import Problems
-from bootd.upkeep import Upkeep, loaders_on_disk, policy_of, roots, wanted_slots
+from bootd.upkeep import Upkeep, loaders_on_disk, policy_of, roots
 from netboot.arch import BY_NAME
-from tests.helpers.places import a_lun_place, a_slot_place
 from tests.helpers.site import a_host, an_image
 
 
@@ -211,110 +208,6 @@ async def test_file_that_a_machine_missed_is_forgotten_once_nobody_offers_it(tmp
     site = Site(tmp_path, loaders=USUAL)
     site.problems.found("file:old.img", "/files/old.img: No such file or directory")
     assert await site.refresh() == {}
-
-
-# -- the helper for UEFI disks --------------------------------------------------------------
-
-
-@pytest.fixture
-def no_grub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-
-@pytest.mark.usefixtures("no_grub")
-def test_helper_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    path = site.data / "files" / upkeep.HELPER
-    path.parent.mkdir()
-    path.write_bytes(b"kept")
-    assert site.upkeep.make_helper() == ""
-    assert path.read_bytes() == b"kept"
-
-
-@pytest.mark.usefixtures("no_grub")
-def test_helper_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
-    said = Site(tmp_path).upkeep.make_helper()
-    assert said.startswith("UEFI machines reach their own disk only after a minute: ")
-    assert "grub" in said
-
-
-# -- the programs that start slots ----------------------------------------------------------
-
-
-def with_places(*places: Place, role: Role = Role.NONE) -> Snapshot:
-    hosts = {f"node{n}": a_host(n, role=role) for n in range(1, max(len(places), 1) + 1)}
-    given = {f"node{n}": place for n, place in enumerate(places, 1)}
-    return apply_changes(Snapshot(), Changes(1, hosts=hosts, places=given))
-
-
-def test_site_without_mesh_nodes_needs_no_slot_program() -> None:
-    assert wanted_slots(with_places(a_lun_place(), role=Role.ROOT)) == []
-
-
-def test_mesh_nodes_may_be_told_to_boot_any_standard_slot() -> None:
-    assert wanted_slots(with_places(role=Role.MESH)) == [("hd0", n) for n in range(5, 26)]
-
-
-def test_slot_that_a_place_names_is_wanted_on_its_disk() -> None:
-    places = a_slot_place(slot=31, device="/dev/sdb31"), a_slot_place()
-    assert wanted_slots(with_places(*places)) == [("hd0", 7), ("hd1", 31)]
-
-
-async def test_slot_programs_are_made_once_and_found_at_once(tmp_path: Path) -> None:
-    site, snapshot = Site(tmp_path), with_places(a_slot_place())
-    assert await site.upkeep.make_slot_helpers(snapshot) == ""
-    names = ("loaders/slot7-hd0-pc.0", "loaders/slot7-hd0-x64.efi")
-    assert all(isinstance(site.index.lookup(name), Served) for name in names)
-    kept = [(site.data / "files" / name).stat().st_mtime_ns for name in names]
-    assert await site.upkeep.make_slot_helpers(snapshot) == ""
-    assert [(site.data / "files" / name).stat().st_mtime_ns for name in names] == kept
-
-
-async def test_grub_for_disks_is_made_once_for_the_menu_and_each_slot(tmp_path: Path) -> None:
-    site, snapshot = Site(tmp_path), with_places(a_slot_place())
-    assert await site.upkeep.make_cores(snapshot) == ""
-    names = ("loaders/core1-pc.img", "loaders/core7-pc.img", "loaders/core-boot.img", "loaders/menu-x64.efi")
-    assert all(isinstance(site.index.lookup(name), Served) for name in names)
-    kept = [(site.data / "files" / name).stat().st_mtime_ns for name in names]
-    assert await site.upkeep.make_cores(snapshot) == ""
-    assert [(site.data / "files" / name).stat().st_mtime_ns for name in names] == kept
-    assert await Site(tmp_path / "other").upkeep.make_cores(with_places(a_lun_place())) == ""
-    assert not (tmp_path / "other/data/files/loaders").exists()
-
-
-async def test_programs_that_another_version_made_are_made_anew(tmp_path: Path) -> None:
-    site, snapshot = Site(tmp_path), with_places(a_slot_place())
-    names = ("localboot-x64.efi", "slot7-hd0-pc.0", "core1-pc.img", "menu-x64.efi")
-    loaders = site.data / "files/loaders"
-
-    async def made() -> list[bytes]:
-        for wrong in (site.upkeep.make_helper(), await site.upkeep.make_slot_helpers(snapshot)):
-            assert wrong == ""
-        assert await site.upkeep.make_cores(snapshot) == ""
-        return [(loaders / name).read_bytes() for name in names]
-
-    now = await made()
-    for name in (*names, "operators.efi"):
-        (loaders / name).write_bytes(b"of an older bootd")
-    assert set(await made()) == {b"of an older bootd"}
-    (site.data / "programs.made").write_text("an older bootd")
-    assert await made() == now
-    assert (loaders / "operators.efi").exists()
-
-
-@pytest.mark.usefixtures("no_grub")
-async def test_grub_for_disks_that_cannot_be_made_is_a_sentence_with_the_packages(tmp_path: Path) -> None:
-    said = await Site(tmp_path).upkeep.make_cores(with_places(a_slot_place()))
-    assert said.startswith("images written to slots do not start: ")
-    assert "grub-pc-bin" in said
-
-
-@pytest.mark.usefixtures("no_grub")
-async def test_slot_programs_that_cannot_be_made_are_a_sentence_with_the_packages(tmp_path: Path) -> None:
-    said = await Site(tmp_path).upkeep.make_slot_helpers(with_places(a_slot_place()))
-    assert said.startswith("mesh nodes start the default of their disk instead of their slot: ")
-    for package in ("grub-pc-bin", "grub-efi-amd64-bin"):
-        assert package in said
 
 
 @pytest.mark.parametrize(
