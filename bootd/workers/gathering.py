@@ -83,6 +83,17 @@ def gather(work: Work, called: Iterable[str]) -> None:
         facts |= settled.as_fact
 
 
+def patience_s(work: Work, called: Iterable[str]) -> float:
+    """Return how long a session may wait for those *called*: until they have had their time since the start.
+
+    No less than half of it: the imager of those that came late has to start and to look at its disk.
+    """
+    join_s = work.context.settings.join_s
+    since = [part.since for node in called if (part := work.part(node)).since is not None]
+    waited = (work.now - max(since)).total_seconds() if since else 0.0
+    return round(min(join_s, max(join_s / 2, join_s - waited)))
+
+
 def _late(work: Work, called: set[str]) -> list[str]:
     """Return who has not used its one-shot order up; [] once that has been waited for."""
     since = [part.since for node in called if (part := work.part(node)).since is not None]

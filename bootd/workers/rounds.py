@@ -191,7 +191,7 @@ def send(work: Work) -> None:
             with work.commit(UNPACK, facts={SESSION: None}, note="what was unpacked is gone; once more"):
                 return
         source = source_of(work, image_of(work))
-        join_s = work.context.settings.join_s
+        join_s = gathering.patience_s(work, receivers)
         everybody = tuple(dict.fromkeys((*receivers, *gathering.nodes_of_guests(work.store, work.job))))
         order = Order(session.id, source, everybody, session.channel, session.rate, join_s)
         transport.start(replace(order, singly=int(work.fact(ROUND, 1)) > 1))

@@ -124,6 +124,15 @@ def test_a_machine_that_does_not_fetch_the_imager_is_waited_for_half_the_time_to
     assert orders(shop) == {}
     shop.live(10)
     assert orders(shop) == {"job1-1": ONE}
+    assert shop.transport.order("job1-1").join_wait_s == PACE.join_s / 2  # the other half
+
+
+def test_machines_that_come_soon_leave_the_session_the_rest_of_their_time_to_join(shop: Shop) -> None:
+    shop.book(ONE)
+    shop.live(5)
+    wake(shop)
+    shop.live(10)
+    assert PACE.join_s - 15 <= shop.transport.order("job1-1").join_wait_s <= PACE.join_s - 2
 
 
 # -- taken back -------------------------------------------------------------------------------
