@@ -58,7 +58,7 @@ fmt: develop ## Rewrite formatting and imports
 check: develop ## What needs no running code: lint, types, import floors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy --strict bootd netboot
+	$(BIN)/mypy --strict bootd netboot tests
 	$(BIN)/lint-imports
 test: lab-packages test-packages develop ## The whole suite, real machines booting among it
 	$(SUDO) $(PYTEST)

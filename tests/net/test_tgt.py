@@ -289,7 +289,7 @@ def test_force_ends_the_session_of_a_machine_that_reads_at_full_speed(exported: 
     machine = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert machine.stdout is not None
     try:
-        while b"iops" not in machine.stdout.read1().lower():
+        while b"iops" not in os.read(machine.stdout.fileno(), 1 << 16).lower():
             assert machine.poll() is None
         with pytest.raises(LunBusy, match=NODE1):
             exported.luns.unexport("a")

@@ -9,6 +9,7 @@ import pytest
 from bootd.imagebuild import BuildFailed, disk, partition, recipe, tools
 from bootd.imagebuild import build as build_memory_image
 from bootd.imagebuild.disk import Words
+from bootd.imagebuild.errors import BadRecipe
 from tests.helpers.apt import FakeApt
 
 RECIPE = """\
@@ -93,7 +94,7 @@ def test_it_is_no_memory_image(folder: Path) -> None:
 
 def test_partition_is_true_or_false(folder: Path) -> None:
     (folder / "recipe.toml").write_text(RECIPE.replace("partition = true", 'partition = "yes"'))
-    with pytest.raises(recipe.BadRecipe, match=r"disk\.partition: expected true or false"):
+    with pytest.raises(BadRecipe, match=r"disk\.partition: expected true or false"):
         recipe.load(folder)
 
 

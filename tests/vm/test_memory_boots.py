@@ -124,8 +124,14 @@ def test_a_machine_told_to_turns_itself_off_after_its_report(booting: Lab) -> No
 def test_the_console_can_be_joined_and_left(booting: Lab) -> None:
     booting.wait_for("bios", REPORTED, PATIENCE_S)
     command = servers.bootd_command(booting.config, "lab", "console", "bios", "--name", booting.name)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=servers.bootd_environment(), bufsize=0, **pipes) as terminal:
+    with subprocess.Popen(
+        command,
+        env=servers.bootd_environment(),
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as terminal:
         assert terminal.stdin is not None
         terminal.stdin.write(b"echo typed-$((6*7))\n")
         booting.wait_for("bios", "typed-42", PATIENCE_S)  # the log goes on while somebody is attached

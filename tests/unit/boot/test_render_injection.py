@@ -102,11 +102,10 @@ diagnoses = st.builds(
     lambda name, rule, problem: a_diagnosis(host=Host(name, "52:54:00:ab:cd:01"), rule=rule, problem=problem),
     *[values] * 3,
 )
+HARMLESS_IMAGE = MemoryImage("i", ImageFile("k", "p", "0", 1), (ImageFile("r", "p", "1", 1),), "quiet", NOON)
+HARMLESS_MEMORY = a_memory_boot(chain=True, image=HARMLESS_IMAGE)
 HARMLESS = [
-    a_memory_boot(
-        chain=True,
-        image=MemoryImage("i", ImageFile("k", "p", "0", 1), (ImageFile("r", "p", "1", 1),), "quiet", NOON),
-    ),
+    HARMLESS_MEMORY,
     a_local_boot(chain=True),
     a_diagnosis(),
     a_slot_boot(chain=True),
@@ -152,7 +151,7 @@ SHAPES = {"ipxe": ipxe_shape, "gpxe": ipxe_shape, "grub": grub_shape, "pxelinux"
 @pytest.mark.parametrize("dialect", DIALECTS)
 @settings(max_examples=300, deadline=None)
 @given(decision=st.one_of(memory_boots, local_boots, slot_boots, lun_boots, diagnoses))
-@example(decision=replace(HARMLESS[0], rule="a || shell"))
+@example(decision=replace(HARMLESS_MEMORY, rule="a || shell"))
 def test_a_value_never_becomes_a_command(dialect, decision):
     shape = SHAPES[dialect]
     allowed = [shape(render(harmless, dialect)) for harmless in HARMLESS]
@@ -194,7 +193,7 @@ def test_the_readers_see_what_is_not_quoted():
 @pytest.mark.parametrize("value", HOSTILE)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_what_reaches_the_kernel_is_what_the_table_says_or_a_diagnosis(dialect, value):
-    image = replace(HARMLESS[0].image, cmdline=f"before {value} after")
+    image = replace(HARMLESS_IMAGE, cmdline=f"before {value} after")
     script = SHIPPED.render(a_memory_boot(image=image), dialect, script_facts(token=""))
     if script.answer.startswith("diagnose: "):
         return
@@ -211,14 +210,14 @@ def test_what_reaches_the_kernel_is_what_the_table_says_or_a_diagnosis(dialect, 
     "value", ["quiet", "root=/dev/sda1 ro", "a=b,c 'x y'", "ip=dhcp;x", "p=a|b&c", "--- x"]
 )
 def test_ordinary_command_lines_are_not_refused(value):
-    image = replace(HARMLESS[0].image, cmdline=value)
+    image = replace(HARMLESS_IMAGE, cmdline=value)
     for dialect in DIALECTS:
         assert SHIPPED.render(a_memory_boot(image=image), dialect, script_facts()).answer == "memory:i"
 
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_hostile_file_name_stays_inside_its_url(value):
-    image = replace(HARMLESS[0].image, kernel=ImageFile("vmlinuz", f"memory/{value}/vmlinuz", "0", 1))
+    image = replace(HARMLESS_IMAGE, kernel=ImageFile("vmlinuz", f"memory/{value}/vmlinuz", "0", 1))
     script = SHIPPED.render(a_memory_boot(image=image), "ipxe", script_facts())
     kernel = next(c for c in read_script(script.text) if c.name == "kernel")
     assert kernel.words[3].startswith("http://10.0.0.2:8080/files/memory/")

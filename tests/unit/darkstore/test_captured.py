@@ -1,6 +1,7 @@
 """A slot comes piece by piece: what counts is on the disk, whole, in its order, and of one stream."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,7 +148,7 @@ def test_piece_that_is_too_large_is_cut_off(upload: Upload) -> None:
 
 
 def test_disk_that_is_too_full_is_told_beforehand(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captured.shutil, "disk_usage", lambda path: SimpleNamespace(free=SMALL))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=SMALL))
     upload.check_room(SMALL)
     refused("no-room", lambda: upload.check_room(SMALL + 1))
 

@@ -1,6 +1,7 @@
 """Copies on their way into the dark store."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_file_system_without_links_gets_a_copy(tmp_path: Path, monkeypatch: pyte
     def refuse(source: Path, target: Path) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(incoming.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     source = tmp_path / "volume"
     source.write_bytes(b"a slot" * 1000)
     with incoming.incoming(tmp_path) as coming:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bootd.cli.context import cache_dir, program
-from bootd.cli.demo import print_step
-from bootd.cli.lab import next_commands
+from bootd.cli.demo import next_commands, print_step
 from bootd.cli.main import run
 from bootd.lab import Lab
 from bootd.lab.process import Process, identify

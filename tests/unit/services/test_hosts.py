@@ -9,6 +9,7 @@ from bootd.formats import find_format
 from bootd.model import Assignment, Role, Target, TargetKind
 from bootd.services import hosts
 from bootd.services.hosts import Given, HostEdit
+from bootd.services.hosttable import Plan
 from bootd.store import Store
 from tests.helpers.site import NOON, a_host, memory_store
 
@@ -30,7 +31,7 @@ def given(text: str, name: str = "ssitab") -> Given:
     return Given(text, "table", find_format(name))
 
 
-def imported(store: Store, text: str = TABLE, **how: bool) -> hosts.Plan:
+def imported(store: Store, text: str = TABLE, **how: bool) -> Plan:
     return hosts.import_table(store, "anna", given(text), **how)
 
 
