@@ -67,14 +67,18 @@ def measure(rounds: int, folder: Path) -> Iterator[Figure]:
 
 
 def power_on_to_shell(lab: Lab, node: str) -> float:
-    """Return the seconds from the button to the marker on the console."""
+    return power_on_until(lab, node, READY.partition(" ")[0])
+
+
+def power_on_until(lab: Lab, node: str, marker: str) -> float:
+    """Return the seconds from the button to *marker* on the console."""
     begun = time.perf_counter()
     lab.power_on(node)
     try:
         console = lab.console(node)
         while True:
             console.poll()
-            if READY.partition(" ")[0] in console.text:
+            if marker in console.text:
                 return time.perf_counter() - begun
             if time.perf_counter() - begun > PATIENCE_S:
                 raise TimeoutError(f"{node} did not boot:\n{console.tail()}")

@@ -15,6 +15,7 @@ from tests.bench import (
     boot,
     change,
     flip,
+    imager,
     imaging,
     lifecycle,
     lun,
@@ -39,6 +40,7 @@ PARTS: dict[str, Part] = {
     "answers": answers.measure,
     "boot": boot.measure,
     "sanboot": sanboot.measure,
+    "imager": imager.measure,
     "imaging": imaging.measure,
 }
 ROUNDS = 3
