@@ -13,8 +13,9 @@ from bootd.errors import Conflict, NotFound, Refused
 from bootd.model import Assignment, Host, JobPart, MemoryImage, Observation, Override, Place, Sighting
 from bootd.store import rows
 from bootd.store.asking import chunks, marks
-from bootd.store.base import AnyRecord, JournalEntry, Numbered, Record, Store, Transaction
+from bootd.store.base import Store, Transaction
 from bootd.store.deeds import DEPLOYED_NODE, DEPLOYMENT, LUN_CLONE, PART_COLUMNS, part_values
+from bootd.store.entries import AnyRecord, JournalEntry, Numbered, Record
 from bootd.store.failures import translated
 from bootd.store.records import KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE, Kind

@@ -20,8 +20,8 @@ from bootd.model import (
 from bootd.model.jobs import LONGEST_WAIT
 from bootd.store import deeds, rows
 from bootd.store.asking import Asking, as_list, marks
-from bootd.store.base import Reads
 from bootd.store.deeds import DEPLOYED_NODE, DEPLOYMENT, JOB, LUN_CLONE
+from bootd.store.reads import Reads
 from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 
 _AMONG = "IN (SELECT value FROM json_each(?))"

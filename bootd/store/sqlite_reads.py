@@ -20,8 +20,8 @@ from bootd.model import (
 )
 from bootd.store import rows
 from bootd.store.asking import AMONG, as_list
-from bootd.store.base import Held, JournalEntry, Kept, Record
 from bootd.store.deeds import DEPLOYMENT
+from bootd.store.entries import Held, JournalEntry, Kept, Record
 from bootd.store.records import DISK_IMAGE, KINDS, RESERVATION
 from bootd.store.rows import ASSIGNMENT, DOCUMENT, HOST, MEMORY_IMAGE, OVERRIDE
 from bootd.store.sqlite_deeds import DeedReads

@@ -13,8 +13,9 @@ from bootd.lifecycle.placement import Need, Standing
 from bootd.model import Deployment, Schemes, Slot, parse_image_ref
 from bootd.store import rows
 from bootd.store.asking import Asking, as_list
-from bootd.store.base import Reads, SlotContent
 from bootd.store.deeds import DEPLOYMENT, SLOT, SLOT_SCHEME
+from bootd.store.entries import SlotContent
+from bootd.store.reads import Reads
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _OF_HOSTS = """
