@@ -11,7 +11,8 @@ class NodeReported(Event):
     """A machine told how it fares: an agent with the token of its command line, or an image without one.
 
     *given_at* is when the token was made, in seconds since 1970. Without a token only the address it
-    came from, on our own link, says whose word it is.
+    came from, on our own link, says whose word it is. *job* is the job that an imager speaks of, *note*
+    what else is to be known of its last word.
     """
 
     name: ClassVar[str] = "node.reported"
@@ -20,6 +21,8 @@ class NodeReported(Event):
     detail: str = ""
     override: int | None = None
     given_at: int | None = None
+    job: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

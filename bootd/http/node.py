@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -22,11 +23,15 @@ LAST_STATES = ("running", "leaving")  # these reports use the token up
 STAYS = "failed"  # an imager that says so waits for what it is told next
 _STATE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 WITHOUT_TOKEN = ("starting", "running", "failed")  # all that a machine may say by its address alone
-_DETAIL_LENGTH = 200  # characters kept
+_DETAIL_LENGTH = 200  # characters kept, of a note as well
+_JOB = re.compile(r"[0-9]{0,9}\Z", re.ASCII)
 
 
 async def report(request: web.Request) -> web.Response:
     """POST /node/v1/report with the form fields token, state and, if there is more to say, detail.
+
+    An imager names the job that it works for in the field job: its word is for that job alone. With
+    ``verified`` it may send a note: what should be known of a slot that is good.
 
     ``running`` and ``leaving`` (there is nothing more to do) may be said once with a token; other
     states before it as often as an agent likes. Images on disk have no command line of ours to carry
@@ -35,25 +40,37 @@ async def report(request: web.Request) -> web.Response:
     """
     parts = request.app[PARTS]
     form = await read_form(request)
-    token, state, detail = (form.get(key, "") for key in ("token", "state", "detail"))
-    if not _STATE.match(state):
-        raise failure(web.HTTPBadRequest, "bad-state", "state: a word such as running or failed")
-    detail = "".join(c if c.isprintable() else " " for c in detail)[:_DETAIL_LENGTH]
-    if "token" not in form and state in WITHOUT_TOKEN:
-        mac = parts.clients.on_link(peer_of(request))
-        if host := parts.host_name(mac) if mac else "":
-            parts.emit(NodeReported(mac=mac, host=host, state=state, detail=detail))
-            return _noted()
-    facts = _proved(request, token)
+    said, neighbour = _said(form), parts.clients.on_link(peer_of(request))
+    if "token" not in form and said.state in WITHOUT_TOKEN and (host := _host_of(request)):
+        parts.emit(NodeReported(mac=neighbour, host=host, state=said.state, detail=said.detail))
+        return _noted()
+    facts = _proved(request, form.get("token", ""), neighbour)
     host = parts.host_name(facts.mac)
-    if state == STAYS:
+    if said.state == STAYS:
         parts.attendance.asks(host)
     else:
         parts.attendance.leaves(host)
-    if state in LAST_STATES:
+    if said.state in LAST_STATES:
         parts.tokens.use_up(facts, parts.clock())
-    parts.emit(_reported(facts, host, state, detail))
+    given_at = int(facts.issued_at.timestamp())
+    parts.emit(replace(said, mac=facts.mac, host=host, override=facts.override, given_at=given_at))
     return _noted()
+
+
+def _said(form: Mapping[str, str]) -> NodeReported:
+    """Return what *form* says, of nobody yet."""
+    state, job = form.get("state", ""), form.get("job", "")
+    if not _STATE.match(state):
+        raise failure(web.HTTPBadRequest, "bad-state", "state: a word such as running or failed")
+    if not _JOB.match(job):
+        raise failure(web.HTTPBadRequest, "bad-job", "job: the number of a job")
+    detail, note = form.get("detail", ""), form.get("note", "")
+    return NodeReported(
+        state=state,
+        detail=_plain(detail, _DETAIL_LENGTH),
+        note=_plain(note, _DETAIL_LENGTH),
+        job=int(job) if job else None,
+    )
 
 
 async def task(request: web.Request) -> web.Response:
@@ -85,8 +102,11 @@ async def permit(request: web.Request) -> web.Response:
 
 
 def _disk(form: Mapping[str, str]) -> str:
-    text = f"{form.get('name', '')} {form.get('serial', '')}".strip()
-    return "".join(c if c.isprintable() else " " for c in text)[:_DETAIL_LENGTH]
+    return _plain(f"{form.get('name', '')} {form.get('serial', '')}".strip(), _DETAIL_LENGTH)
+
+
+def _plain(text: str, length: int) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)[:length]
 
 
 async def asked(request: web.Request) -> tuple[dict[str, str], str, str]:
@@ -106,6 +126,13 @@ def sender_of(request: web.Request, token: str) -> tuple[str, str]:
     return facts.mac, host
 
 
+def _host_of(request: web.Request) -> str:
+    """Return the host whose MAC address, on our own link, the request comes from; "" where it is none's."""
+    parts = request.app[PARTS]
+    neighbour = parts.clients.on_link(peer_of(request))
+    return parts.host_name(neighbour) if neighbour else ""
+
+
 def _noted() -> web.Response:
     return web.Response(text="noted\n")
 
@@ -115,22 +142,10 @@ def _proved(request: web.Request, token: str, mac: str = "") -> TokenFacts:
     facts = parts.tokens.check(token, parts.clock(), mac=mac or None)
     if isinstance(facts, TokenRefused):
         client = peer_of(request)
-        neighbour = parts.clients.on_link(client)  # who it is that asks, whosever the token was
-        host = parts.host_name(neighbour) if neighbour else ""
-        mac = neighbour if host else ""
+        host = _host_of(request)  # who it is that asks, whosever the token was
+        mac = parts.clients.on_link(client) if host else ""
         parts.emit(NodeReportRefused(client=client, why=facts.reason, mac=mac, host=host))
         used = facts.reason == "token-used"
         kind = web.HTTPConflict if used else web.HTTPForbidden
         raise failure(kind, facts.reason, "the token is not good for this report")
     return facts
-
-
-def _reported(facts: TokenFacts, host: str, state: str, detail: str) -> NodeReported:
-    return NodeReported(
-        mac=facts.mac,
-        host=host,
-        state=state,
-        detail=detail,
-        override=facts.override,
-        given_at=int(facts.issued_at.timestamp()),
-    )

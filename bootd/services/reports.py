@@ -2,7 +2,7 @@
 
 A word counts for the place of a node only if the script that started it was made after the flip,
 by no one-shot order, and gave it that very place. What does not count there is for the worker
-that waits for the node, if there is one.
+that waits for the node, if there is one: an imager's word for that of the job which it names.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,8 @@ REFUSED = "refused"  # what a machine said counts for nothing: its token was ano
 SETTLED = timedelta(seconds=10)  # a machine that says that it runs does not start anew before
 _ENDING = ("verified", "failed")  # the last words of a node in an imager
 _LISTENING = {JobKind.WRITE_SLOT: ("watch", "verify")}  # steps without a deed
+_IMAGING = (JobKind.WRITE_SLOT, JobKind.CAPTURE)  # their nodes run an imager, which names its job
+_NOTE = "; "  # behind the detail of a word
 _FLIPPED = ("lun-ready", "hd-ready", "run")  # states of deployments whose image is in its place
 
 
@@ -33,6 +35,8 @@ class Word:
     given_at: datetime | None = None  # when its script was made, by its token; None: it showed none
     override: int | None = None  # the one-shot order its script carried out, by its token
     is_proved: bool = True  # by a token; else only the address says whose word it is
+    job: int | None = None  # that its imager works for
+    note: str = ""  # what else is to be known of its last word
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ def heard_in(event: Event, at: datetime, *, itself: bool) -> Heard | None:
         if event.given_at is None:
             return Word(event.host, event.state, event.detail, at, is_proved=False)
         given_at = datetime.fromtimestamp(event.given_at, UTC)
-        return Word(event.host, event.state, event.detail, at, given_at, event.override)
+        word = Word(event.host, event.state, event.detail, at, given_at, event.override)
+        return replace(word, job=event.job, note=event.note)
     if isinstance(event, NodeReportRefused):
         return Word(event.host, REFUSED, event.why, at, is_proved=False)
     if isinstance(event, ScriptSent) and itself:
@@ -69,6 +74,12 @@ def heard(change: Transaction, *words: Heard) -> bool:
         hearing.take(word)
     hearing.settle()
     return hearing.changed
+
+
+def last_said(part: JobPart) -> tuple[str, str]:
+    """Return the detail of a node's last word, and what else it said is to be known of it."""
+    detail, _, note = part.word_detail.partition(_NOTE)
+    return detail, note
 
 
 @dataclass(slots=True)
@@ -138,8 +149,9 @@ class _Hearing:
         if word.state == LEAVING:
             return  # it has said what it had to say: that must not be overwritten before a worker heeds it
         parts = [part for part in self.change.open_parts_of(word.host) if self._concerns(word, part)]
+        detail = word.detail + (_NOTE + word.note if word.note else "")
         self.change.put_job_parts(
-            replace(part, word=word.state, word_detail=word.detail, word_at=word.at) for part in parts
+            replace(part, word=word.state, word_detail=detail, word_at=word.at) for part in parts
         )
         if word.state in _ENDING:
             for part in parts:
@@ -153,13 +165,19 @@ class _Hearing:
             self.changed = True
 
     def _concerns(self, word: Word, part: JobPart) -> bool:
-        """An image that is being written is spoken of with tokens: by nobody else, but of a refused one."""
-        if word.is_proved:
-            return True
+        """An image that is being written is spoken of with tokens: by nobody else, but of a refused one.
+
+        An imager that was called for one job may still be at work when the next one begins: what it
+        says of the slot of the first is worth nothing for the second.
+        """
         job = self.change.find(Job, part.job)
+        if job is None or (word.job is not None and word.job != job.id):
+            return False
         if word.state == REFUSED:
-            return job is not None and job.kind is JobKind.WRITE_SLOT and part.word not in _ENDING
-        return job is not None and job.kind is JobKind.START
+            return job.kind is JobKind.WRITE_SLOT and part.word not in _ENDING
+        if not word.is_proved:
+            return job.kind is JobKind.START
+        return word.job is not None or word.state == RUNNING or job.kind not in _IMAGING
 
 
 def _is_settled(node: DeployedNode, at: datetime) -> bool:

@@ -123,7 +123,7 @@ def task_text(reads: Reads, node: str) -> str:
     try:
         return "".join(f"{key} {value}\n" for key, value in (("task", "write"), *task.lines()))
     except NotForSlot as error:
-        return f"task refused\nreason {error}\n"
+        return f"task refused\njob {task.job.id}\nreason {error}\n"
 
 
 def _is_to_start(reads: Reads, node: str) -> bool:

@@ -37,7 +37,7 @@ from bootd.services.booking import LIVE
 from bootd.services.deployments import moved, node_moved
 from bootd.services.jobs import CALLED_AT, hasten, is_since_call
 from bootd.services.payload import UNPACKED
-from bootd.services.reports import REFUSED
+from bootd.services.reports import REFUSED, last_said
 from bootd.services.tasks import LAST_WORDS, SENT, WAYS
 from bootd.store import Reads, Transaction
 from bootd.workers import gathering, switching, unpacking
@@ -279,11 +279,7 @@ def _follow(work: Work, receiver: ReceiverStatus, size: int) -> None:
     step = _STEPS[receiver.step]
     since = part.since if part.step == step else work.now
     part = replace(part, step=step, since=since, octets=receiver.octets, size=size, rate=receiver.rate // 8)
-    if step == MISSED and part.word == REFUSED and is_since_call(work.job, part):
-        why = f"{receiver.reason}; a token of it was refused: {part.word_detail}"
-        work.note_parts(_missed(part, why))
-    else:
-        work.note_parts(_missed(part, receiver.reason) if step == MISSED else part)
+    work.note_parts(_silent(work, part, receiver.reason) if step == MISSED else part)
 
 
 def _whole(work: Work, status: SessionStatus) -> JobPart:
@@ -315,7 +311,7 @@ def verify(work: Work) -> None:
             if part.since > work.now:  # the clock was set back
                 work.note_parts(replace(part, since=work.now))
             elif work.now >= max(part.since, part.word_at or part.since) + bound:
-                work.note_parts(_missed(part, f"said nothing for {bound.total_seconds():g} s"))
+                work.note_parts(_silent(work, part, f"said nothing for {bound.total_seconds():g} s"))
 
 
 def _have_said_all(work: Work, nodes: Sequence[str]) -> bool:
@@ -326,19 +322,21 @@ def _have_said_all(work: Work, nodes: Sequence[str]) -> bool:
 
 def _heed(work: Work, change: Transaction) -> None:
     """Take what nodes said since they were called: only their word makes a slot ready."""
-    deployment, verified = _kept(change, work), []
+    deployment, verified = _kept(change, work), dict[str, str]()
     for node in work.nodes(Outcome.OPEN):
         part = work.part(node)
         if not is_since_call(work.job, part):
             continue
-        if part.word == "verified" and part.word_detail == deployment.digest:
-            verified.append(node)
+        wrote, note = last_said(part)
+        if part.word == "verified" and wrote == deployment.digest:
+            verified[node] = note
         elif part.word == "verified":
-            work.note_parts(_missed(part, f"it wrote {part.word_detail or 'it knows not what'}"))
+            work.note_parts(_missed(part, f"it wrote {wrote or 'it knows not what'}"))
         elif part.word == "failed":
             work.note_parts(_missed(part, part.word_detail or "it failed and did not say why"))
-    slots.verified(change, verified, deployment.slot or 0)
-    note_ready(work, change, verified, "")
+    slots.verified(change, tuple(verified), deployment.slot or 0)
+    for node, note in verified.items():
+        note_ready(work, change, [node], note)
 
 
 def _kept(reads: Reads, work: Work) -> Deployment:
@@ -359,6 +357,13 @@ def note_ready(work: Work, change: Transaction, nodes: Iterable[str], note: str)
 
 def _missed(part: JobPart, why: str) -> JobPart:
     return replace(part, step=MISSED, rate=0, note=why)
+
+
+def _silent(work: Work, part: JobPart, why: str) -> JobPart:
+    """Leave out a node of which nothing good was heard: it may have spoken, and not been believed."""
+    if part.word == REFUSED and is_since_call(work.job, part):
+        why = f"{why}; a token of it was refused: {part.word_detail}"
+    return _missed(part, why)
 
 
 def _end_round(work: Work) -> None:

@@ -287,8 +287,15 @@ class World:
         if machine.habits.dies_while_written:
             machine.life += 1
             return
-        self.say(machine, "joined", given_at=asked_at, override=decision.override)
+        self.say(
+            machine, "joined", given_at=asked_at, override=decision.override, job=self._called_for(machine)
+        )
         self._receive(machine)
+
+    def _called_for(self, machine: Machine) -> int | None:
+        """Return the job for which the imager runs, as it would be told."""
+        task = tasks.task_of(self.store, machine.host.name)
+        return None if task is None else task.job.id
 
     def _receive(self, machine: Machine) -> None:
         """Look whether the image is here; it is the imager's agent that compares digests."""
@@ -314,13 +321,14 @@ class World:
         assert deployment.slot is not None
         if machine.runs == f"slot:{deployment.slot}":
             raise BrokenPromise(f"{machine.host.name}: slot {deployment.slot} written while it runs")
+        own = self._called_for(machine) or job.id  # it may be another that shares the session
         is_right = not machine.habits.writes_wrong
         machine.disk[deployment.slot] = self._identity(str(deployment.image)) if is_right else "rubbish"
         if is_right:
-            self.say(machine, "verified", machine.disk[deployment.slot])
+            self.say(machine, "verified", machine.disk[deployment.slot], job=own)
             self._stay(machine)
         else:
-            self.say(machine, "failed", "the digest does not match")
+            self.say(machine, "failed", "the digest does not match", job=own)
 
     def _stay(self, machine: Machine) -> None:
         """Ask what there is to do, and start anew when that is nothing."""

@@ -116,28 +116,34 @@ async def test_node_that_reads_a_slot_is_not_said_to_write(answer: str, kind: ty
     assert not site.of_kind(WriteRefused)
 
 
-@pytest.mark.parametrize("path", [TASK, PERMIT])
+@pytest.mark.parametrize("path", [TASK, PERMIT, REPORT])
 @pytest.mark.parametrize(
     ("mac", "arp", "status", "reason"),
     [
         (MAC, {"127.0.0.1": "52:54:00:00:00:99"}, 403, "token-other-machine"),
         (MAC, {"127.0.0.1": MAC}, 200, ""),
-        ("52:54:00:00:00:99", {}, 403, "unknown-machine"),
         ("", {}, 403, "token-malformed"),
     ],
-    ids=["of-another-machine", "of-its-own", "of-no-host", "none"],
+    ids=["of-another-machine", "of-its-own", "none"],
 )
 async def test_token_is_good_for_the_machine_it_was_made_for(
     path: str, mac: str, arp: dict[str, str], status: int, reason: str
 ) -> None:
     desk = Desk()
     async with running(a_site(desk, arp=arp)) as site:
-        got, text = await post(site, path, token=token(site, mac) if mac else "")
+        got, text = await post(site, path, token=token(site, mac) if mac else "", state="verified")
     assert got == status
     assert reason in text
-    assert bool(desk.asked) == (status == 200)
-    if reason.startswith("token"):
-        assert [event.why for event in site.of_kind(NodeReportRefused)] == [reason]
+    assert bool(desk.asked or site.of_kind(NodeReported)) == (status == 200)
+    assert [event.why for event in site.of_kind(NodeReportRefused)] == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize("path", [TASK, PERMIT])
+async def test_token_of_a_machine_that_is_no_host_any_more_is_good_for_nothing(path: str) -> None:
+    desk = Desk()
+    async with running(a_site(desk)) as site:
+        got, text = await post(site, path, token=token(site, "52:54:00:00:00:99"))
+    assert (got, "unknown-machine" in text, desk.asked) == (403, True, [])
 
 
 @pytest.mark.parametrize(("neighbour", "host"), [(MAC, "node1"), ("52:54:00:00:00:77", ""), (None, "")])
@@ -162,6 +168,29 @@ async def test_node_that_has_done_all_leaves_and_its_token_is_used_up() -> None:
         for path in (TASK, PERMIT):
             assert (await post(site, path, token=good))[0] == 409
     assert [event.state for event in site.of_kind(NodeReported)] == ["joined", "verified", "leaving"]
+
+
+@pytest.mark.parametrize(("job", "named"), [("7", 7), ("", None), ("007", 7)])
+async def test_word_of_an_imager_names_its_job(job: str, named: int | None) -> None:
+    async with running(a_site(Desk())) as site:
+        note = "not compared:\x1bbtrfs" + "." * 200
+        told = await post(site, REPORT, token=token(site), state="verified", job=job, note=note)
+    assert told == (200, "noted\n")
+    [event] = site.of_kind(NodeReported)
+    assert (event.job, event.note) == (named, note.replace("\x1b", " ")[:200])
+
+
+@pytest.mark.parametrize("job", ["seven", "-1", "1.5", "1\n", "٣", "1" * 10])
+async def test_word_for_what_is_no_job_is_refused(job: str) -> None:
+    async with running(a_site(Desk())) as site:
+        got, text = await post(site, REPORT, token=token(site), state="verified", job=job)
+    assert (got, "bad-job" in text, site.of_kind(NodeReported)) == (400, True, [])
+
+
+async def test_without_a_token_nobody_speaks_of_a_job() -> None:
+    async with running(a_site(Desk(), arp={"127.0.0.1": MAC})) as site:
+        assert (await post(site, REPORT, state="failed", job="7", note="n"))[0] == 200
+    assert [(event.job, event.note) for event in site.of_kind(NodeReported)] == [(None, "")]
 
 
 async def test_nothing_is_written_where_nobody_wants_it() -> None:

@@ -242,13 +242,57 @@ def test_other_words_go_to_the_jobs_that_wait_for_the_node(store: Store) -> None
     part = JobPart(1, "node1", step="copy", octets=7)
     with store.transaction("calendar") as change:
         change.put_job_parts([part, JobPart(1, "node2"), JobPart(2, "node1")])
-    assert not hear(store, running(state="joined"), running(state="verified", detail="sha256:1"))
-    assert not hear(store, running(state="leaving"))  # a worker may not have heeded what was said before
+    verified = running(state="verified", detail="sha256:1", job=1)
+    assert not hear(store, running(state="joined", job=1), verified)
+    assert not hear(
+        store, running(state="leaving", job=1)
+    )  # a worker may not have heeded what was said before
     assert store.job_parts(1) == [
         replace(part, word="verified", word_detail="sha256:1", word_at=at(60)),
         JobPart(1, "node2"),
     ]
     assert store.job_parts(2) == [JobPart(2, "node1")]
+
+
+@pytest.mark.parametrize("kind", [JobKind.WRITE_SLOT, JobKind.CAPTURE])
+@pytest.mark.parametrize("job", [1, None, 7], ids=["of-an-earlier-job", "of-none", "of-one-unknown"])
+@pytest.mark.parametrize("state", ["joined", "writing", "verified", "captured", "failed"])
+def test_an_imager_is_heard_for_the_job_it_names_alone(
+    store: Store, kind: JobKind, job: int | None, state: str
+) -> None:
+    keep(store, a_job(1, state="cancelled"), a_job(2, state="running", kind=kind, step="watch"))
+    with store.transaction("calendar") as change:
+        change.put_job_parts([JobPart(1, "node1"), JobPart(2, "node1")])
+    assert not hear(store, running(state=state, detail="sha256:1", job=job))
+    assert [store.job_parts(number) for number in (1, 2)] == [[JobPart(1, "node1")], [JobPart(2, "node1")]]
+    hear(store, running(state=state, detail="sha256:1", job=2))
+    assert store.job_parts(2)[0].word == state
+
+
+def test_words_of_no_job_are_heard_by_those_who_start_and_end_a_reservation(store: Store) -> None:
+    keep(store, *(a_job(n, state="running", kind=kind) for n, kind in enumerate(JobKind, 1)))
+    with store.transaction("calendar") as change:
+        change.put_job_parts(JobPart(n, "node1") for n, _ in enumerate(JobKind, 1))
+    hear(store, running(state="starting"))
+    heard = {kind for n, kind in enumerate(JobKind, 1) if store.job_parts(n)[0].word == "starting"}
+    assert heard == {JobKind.START, JobKind.END, JobKind.STAGE_LUN}
+    hear(store, running("node1", given=-1))
+    assert {store.job_parts(n)[0].word for n, _ in enumerate(JobKind, 1)} == {"running"}
+
+
+@pytest.mark.parametrize(
+    ("note", "detail"), [("", "sha256:1"), ("not compared: a; b", "sha256:1; not compared: a; b")]
+)
+def test_what_should_be_known_of_a_good_slot_is_kept_with_the_word(
+    store: Store, note: str, detail: str
+) -> None:
+    keep(store, a_job(1, state="running"))
+    with store.transaction("calendar") as change:
+        change.put_job_parts([JobPart(1, "node1")])
+    hear(store, running(state="verified", detail="sha256:1", note=note, job=1))
+    [part] = store.job_parts(1)
+    assert part.word_detail == detail
+    assert reports.last_said(part) == ("sha256:1", note)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +308,7 @@ def test_a_last_word_wakes_the_job_that_waits_for_it(store: Store, step: str, wo
     keep(store, a_job(1, state="running", step=step, due_at=at(300)))
     with store.transaction("calendar") as change:
         change.put_job_parts([JobPart(1, "node1")])
-    assert hear(store, running(state=word)) == wakes
+    assert hear(store, running(state=word, job=1)) == wakes
     assert store.jobs()[0].due_at == (at(60) if wakes else at(300))
 
 
@@ -305,6 +349,8 @@ def test_events_are_heard_as_words_and_scripts() -> None:
     who: dict[str, Any] = {"mac": MAC, "host": "node1"}
     told = NodeReported(**who, state="running", detail="x", override=3, given_at=int(NOON.timestamp()))
     assert heard_in(told, at(1), itself=True) == Word("node1", "running", "x", at(1), NOON, 3)
+    imager = NodeReported(**who, state="verified", given_at=int(NOON.timestamp()), job=7, note="n")
+    assert heard_in(imager, at(1), itself=True) == Word("node1", "verified", "", at(1), NOON, job=7, note="n")
     plain = NodeReported(**who, state="running")
     assert heard_in(plain, at(1), itself=True) == Word("node1", "running", "", at(1), is_proved=False)
     script = ScriptSent(**who, client="c", dialect="ipxe", rule="r", answer="a", octets=1)
