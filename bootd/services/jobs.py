@@ -16,6 +16,7 @@ from bootd.store import Reads, Store, Transaction
 OPEN = ("waiting", "running")  # the states of jobs that are not over
 OVER = ("done", "partly", "failed", "cancelled")
 TO_PLACE = "placing"  # step of a node in a START job: its image is not in its place yet
+HELD = "held"  # step of a node in a WRITE_SLOT job: its turn comes when somebody else is done with it
 
 # Facts that others than the handlers read or write
 CANCEL = "cancelled_by"  # who wants the job taken back

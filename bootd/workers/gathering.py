@@ -9,16 +9,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from bootd.model import Deployment, Job, JobKind, Outcome
+from bootd.model import Deployment, Job, JobKind, JobPart, Outcome
 from bootd.services import nodeset
-from bootd.services.jobs import CANCEL, FAILING, OPEN
+from bootd.services.jobs import CANCEL, FAILING, HELD, OPEN, is_since_call
 from bootd.store import Reads
 from bootd.workers.sessions import Session, session_of, settle
 from bootd.workers.start import NotYet
 from bootd.workers.work import Work
 
 ROUND, OVERRIDES = "round", "overrides"  # facts
+MISSED = "missed"  # step of a node with which this session did not succeed
+RECEIVED = "received"  # it has every octet and compares
 LOOK_S = 2.0
+_BEHIND = ("checking", "fitting", "verified")  # words of a node that has every octet
 
 
 def host_of(reads: Reads, job: Job) -> Job | None:
@@ -57,11 +60,27 @@ def is_lent(work: Work) -> bool:
     return any(session is not None and session.of == work.job.id for session in sessions)
 
 
-def nodes_of_guests(reads: Reads, job: Job) -> Iterable[str]:
-    """Yield the nodes that guests of *job* have still to serve."""
-    for guest in sharers(reads, job):
-        done = {part.node for part in reads.job_parts(guest.id) if part.outcome is not Outcome.OPEN}
-        yield from (node for node in guest.nodes if node not in done)
+def wants_it(job: Job, part: JobPart) -> bool:
+    """Tell whether the node takes part in a session of *job*: not who has the whole image already.
+
+    That counts where a session was lost and is started anew.
+    """
+    is_behind = part.word in _BEHIND and is_since_call(job, part)
+    return part.outcome is Outcome.OPEN and part.step not in (HELD, MISSED, RECEIVED) and not is_behind
+
+
+def nodes_of_guests(reads: Reads, job: Job) -> list[str]:
+    """Return the nodes that guests of *job* have still to serve."""
+    return [part.node for part in _parts_of_guests(reads, job)]
+
+
+def _parts_of_guests(reads: Reads, job: Job) -> list[JobPart]:
+    return [
+        part
+        for guest in sharers(reads, job)
+        for part in reads.job_parts(guest.id)
+        if part.node and wants_it(guest, part)
+    ]
 
 
 def gather(work: Work, called: Iterable[str]) -> None:
@@ -84,12 +103,14 @@ def gather(work: Work, called: Iterable[str]) -> None:
 
 
 def patience_s(work: Work, called: Iterable[str]) -> float:
-    """Return how long a session may wait for those *called*: until they have had their time since the start.
+    """Return how long a session may wait for those *called*, and for guests, who may be called later.
 
-    No less than half of it: the imager of those that came late has to start and to look at its disk.
+    They have their time since their start, no less than half of it: the imager of those that came late has
+    to start and to look at its disk.
     """
     join_s = work.context.settings.join_s
-    since = [part.since for node in called if (part := work.part(node)).since is not None]
+    parts = [*map(work.part, called), *_parts_of_guests(work.store, work.job)]
+    since = [part.since for part in parts if part.since is not None]
     waited = (work.now - max(since)).total_seconds() if since else 0.0
     return round(min(join_s, max(join_s / 2, join_s - waited)))
 

@@ -108,25 +108,31 @@ class Sender:
         source, sink = os.pipe()
         with suppress(PermissionError):  # a user's pipes have a bound together; a small one will do
             fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _PIPE)
-        with subprocess.Popen(
-            self._command(),
-            stdin=source,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-            process_group=0,  # Ctrl-C is for us alone; a session of its own would be scheduled as a stranger
-        ) as process:
+        try:
+            process = subprocess.Popen(
+                self._command(),
+                stdin=source,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                process_group=0,  # Ctrl-C is for us alone; a session of its own would be a stranger
+            )
+        except BaseException:
+            os.close(sink)  # else the feeder does
+            raise
+        finally:
             os.close(source)
+        with process:
             self._process = process
-            self._strays.note(self.order.id, process.pid, self.order.channel)
-            if self._why:
-                process.kill()
             feeder = threading.Thread(target=self._feed, args=(sink,), name=f"udpcast-image-{self.order.id}")
             feeder.daemon = True
             feeder.start()
             assert process.stderr is not None
             try:
+                self._strays.note(self.order.id, process.pid, self.order.channel)
+                if self._why:
+                    process.kill()
                 self._listen(process.stderr.fileno())
                 code = process.wait()
             finally:

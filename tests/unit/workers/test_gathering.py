@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bootd.drivers.transport import SessionMissing
+from bootd.drivers.transport.fake import FakeTransport
 from bootd.model import Job, Slot
 from bootd.services import deploy, jobs
 from bootd.services.deploy import Order
@@ -135,6 +136,17 @@ def test_machines_that_come_soon_leave_the_session_the_rest_of_their_time_to_joi
     assert PACE.join_s - 15 <= shop.transport.order("job1-1").join_wait_s <= PACE.join_s - 2
 
 
+def test_guests_that_are_called_later_have_their_whole_time_to_join(shop: Shop) -> None:
+    shop.book(ONE)
+    shop.live(25)
+    shop.book(TWO)
+    shop.live(2)
+    wake(shop)
+    shop.live(4)
+    assert shop.transport.order("job1-1").receivers == (*ONE, *TWO)
+    assert shop.transport.order("job1-1").join_wait_s >= PACE.join_s - 5
+
+
 # -- taken back -------------------------------------------------------------------------------
 
 
@@ -173,6 +185,23 @@ def test_a_guest_that_is_taken_back_does_not_end_the_session_of_its_host(shop: S
 
 
 # -- killed -----------------------------------------------------------------------------------
+
+
+def test_a_shared_session_that_is_started_anew_does_not_wait_for_a_guest_s_node_with_the_image(
+    shop: Shop,
+) -> None:
+    two(shop)
+    wake(shop)
+    shop.live(4, until="watch")
+    shop.live(3)
+    shop.say("node3", "checking", job=2)
+    shop.transport = FakeTransport(shop.transport._tools)
+    shop.live(8)
+    assert orders(shop) == {"job1-1": (*ONE, "node4")}
+    shop.say("node3", "verified", shop.digest(shop.job(2)), job=2)
+    shop.live(60)
+    assert (shop.job(1).state, shop.job(2).state) == ("done", "done")
+    assert orders(shop) == {"job1-1": (*ONE, "node4")}
 
 
 def story(folder: Path, death: Death) -> dict[str, object]:
