@@ -36,7 +36,7 @@ class Workshop:
     waiting: set[str] = field(default_factory=set)  # nodes whose imager is there and waits
 
     def __post_init__(self) -> None:
-        self.store: Store = memory_store(self.clock)
+        self.store: Store = self.new_store()
         tools = Tools(self.folder / "drivers", clock=self.clock, wait=lambda seconds: None)
         self.power, self.transport, self.luns = FakePower(tools), FakeTransport(tools), FakeLuns(tools)
         self.powers = Powers(tools, {"fake": lambda tools: self.power})
@@ -44,6 +44,9 @@ class Workshop:
         self.holder = "first"
         with self.store.transaction("anna", "furnish") as change:
             change.put_hosts([a_host(n, settings={"power": "fake"}) for n in range(1, self.nodes + 1)])
+
+    def new_store(self) -> Store:
+        return memory_store(self.clock)
 
     @property
     def context(self) -> Context:
