@@ -13,6 +13,19 @@ _FILES = Path(__file__).parents[2] / "images"
 _BUSYBOX = "/bin/busybox"  # of busybox-static, as the recipe has it
 
 
+_PLACES = {  # where the scripts find things, and where those are in a test's folder
+    "/run/image": "run",
+    "/proc/cmdline": "cmdline",
+    "/proc/sys/vm/drop_caches": "drop_caches",
+    "/sys/class/block": "block",
+    "/sys/block": "block",
+    "/mnt": "mnt",
+    "/etc/bootd-image": "name",
+    "/etc/bootd": ".",
+    "/dev/$disk": "dev/$disk",
+}
+
+
 @dataclass(frozen=True)
 class Said:
     code: int
@@ -23,7 +36,8 @@ class Said:
 class ImagerShell:
     """The files of the imager as they are, but for where they keep things and read the command line.
 
-    Only what defines functions is sourced: the agent itself restarts machines.
+    Only what defines functions is sourced: the agent itself restarts machines. Disks are files in the
+    folder "dev", what the kernel says of them is in "block".
     """
 
     def __init__(
@@ -38,8 +52,9 @@ class ImagerShell:
         self._arguments = folder / "cmdline"
         self._arguments.write_text(f"quiet bootd.token={token}\n")
         self._server, self._folder, self._sourced = server, folder, sourced
-        for name in sourced:
-            self._copy("hello" if name == "functions" else "imager", name)
+        self._copy(_FILES / "hello/files/etc/bootd/functions")
+        for path in (_FILES / "imager/files/etc/bootd").iterdir():
+            self._copy(path)
 
     async def run(self, command: str) -> Said:
         sourced = "".join(f". {self._folder}/{name}\n" for name in self._sourced)
@@ -53,13 +68,14 @@ class ImagerShell:
         out, errors = await process.communicate()
         return Said(process.returncode or 0, out, errors.decode())
 
-    def _copy(self, image: str, name: str) -> None:
-        text = (_FILES / image / "files/etc/bootd" / name).read_text()
-        here = {"/run/image": f"{self._folder}/run", "/proc/cmdline": str(self._arguments)}
-        here |= {"/mnt": f"{self._folder}/mnt", "/etc/bootd-image": f"{self._folder}/name"}
-        for place, other in here.items():
-            text = text.replace(place, other)
-        (self._folder / name).write_text(text)
+    def _copy(self, path: Path) -> None:
+        text = path.read_text()
+        for place, here in _PLACES.items():
+            text = text.replace(place, str(self._folder / here))
+        # a disk is a file here
+        copy = self._folder / path.name
+        copy.write_text(re.sub(r"\[ -b ", "[ -f ", re.sub(r"\bsync\b", ":", text)))
+        copy.chmod(0o755)
 
 
 _LEFT = 77  # exit status of an agent that would start its machine anew

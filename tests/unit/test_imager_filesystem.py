@@ -11,7 +11,8 @@ from tests.helpers.partitions import UUID, btrfs_root, root_partition, xfs_root
 NEW = "11111111-2222-3333-4444-555555555555"
 MADE = {"ext": root_partition, "xfs": xfs_root, "btrfs": btrfs_root}
 # what the rest of the imager knows: the slot, the kind of its table and of its file system
-KNOWN = f"slot=7 kind=ext old_uuid={UUID} new_uuid={NEW}\nlabel() {{ echo dos; }}\n"
+SWAP = "disk_swap() { echo LABEL=bootd-swap; }\n"
+KNOWN = f"slot=7 kind=ext old_uuid={UUID} new_uuid={NEW}\nlabel() {{ echo dos; }}\n{SWAP}"
 
 
 @pytest.fixture
@@ -70,6 +71,24 @@ async def test_fstab_names_the_slot_the_disk_s_swap_and_no_file_system_of_the_ol
         "/dev/sr0 /cdrom iso9660 noauto 0 0",
         "nas:/home /srv nfs ro 0 0",
     ]
+
+
+async def test_swap_that_the_disk_has_not_is_left_out_and_a_file_of_the_image_s_own_is_not(
+    tmp_path: Path, shell: ImagerShell
+) -> None:
+    fstab = tmp_path / "fstab"
+    fstab.write_text("/dev/sda2 none swap sw 0 0\n/swapfile none swap sw 0 0\n")
+    await said(shell, f"disk_swap() {{ :; }}\nfix_fstab {fstab}")
+    left_out = "# not in this slot: /dev/sda2 none swap sw 0 0"
+    assert fstab.read_text().splitlines() == [left_out, "/swapfile none swap sw 0 0"]
+
+
+async def test_disk_s_swap_is_named_once(tmp_path: Path, shell: ImagerShell) -> None:
+    fstab = tmp_path / "fstab"
+    fstab.write_text("/dev/sda2 none swap sw 0 0\nUUID=1-2 none swap sw 0 0\n")
+    await said(shell, f"fix_fstab {fstab}")
+    left_out = "# not in this slot: UUID=1-2 none swap sw 0 0"
+    assert fstab.read_text().splitlines() == ["LABEL=bootd-swap none swap sw 0 0", left_out]
 
 
 @pytest.mark.parametrize(("label", "place"), [("dos", "hd0,msdos7"), ("gpt", "hd0,gpt7")])
