@@ -1,13 +1,13 @@
 """A reservation is over: its images leave their places, its nodes go back to their default, its clones go.
 
 Sessions of nodes that were switched are ended with their clones: nobody is behind them any more. A clone
-that a node is logged in to which could not be switched is left to the sweep, and named.
+that a node is logged in to which was not is left to the sweep, and named, whoever should have switched it.
 What slots hold stays there as a cache. A node that the next reservation boots is left to that
 one's START: it is switched once, and its old clone goes when it is up.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bootd.drivers.errors import DriverError
@@ -66,8 +66,8 @@ class End:
                 told.update(ready)
             if deployment.slot is not None and deployment.flipped_at is not None:
                 slots.used(change, ready, deployment.slot, work.now)
-            if deployment.slot is not None and reservation.state == "active":
-                told.update(node.node for node in nodes)  # who was left out may still run the imager
+            if _may_run_another(deployment, reservation):
+                told.update(node.node for node in nodes)
             _to_dark(change, deployment)
         for node in work.job.nodes:
             part = work.part(node)
@@ -108,7 +108,10 @@ class End:
             return
         volumes = _volumes(work)
         problems = _delete(work, volumes)
-        note = "; ".join([switching.tally(work, work.job.nodes), *problems.values()])
+        for volume, error in problems.items():
+            if isinstance(error, LunBusy):
+                _left_behind(work, volumes[volume].node, error)
+        note = "; ".join([switching.tally(work, work.job.nodes), *map(str, problems.values())])
         with work.finish(switching.verdict(work), note) as change:
             luns.drop_clones(change, [volume for volume in volumes if volume not in problems])
 
@@ -141,6 +144,12 @@ def _ever_ran(reads: Reads, found: list[Deployment]) -> bool:
     starts = reads.jobs(kind=JobKind.START, reservation=found[0].reservation)
     parts = [part for job in starts for part in reads.job_parts(job.id)]
     return any(part.outcome is Outcome.OK and part.step for part in parts)
+
+
+def _may_run_another(deployment: Deployment, reservation: Reservation) -> bool:
+    """Tell whether who was left out may still run ours: the imager, or its clone before a flip."""
+    is_mesh = deployment.slot is not None
+    return reservation.state == "active" if is_mesh else deployment.flipped_at is not None
 
 
 def _to_dark(change: Transaction, deployment: Deployment) -> None:
@@ -185,37 +194,73 @@ def _is_leaving(work: Work, node: str) -> bool:
     return any(job is not None and job.kind is JobKind.START for job in others)
 
 
-def _volumes(work: Work) -> dict[str, bool]:
-    """Return the clones, and of each whether its node was switched, so that sessions on it can be ended."""
-    found: dict[str, bool] = {}
-    for deployment in work.store.deployments_of(work.job.reservation or 0):
-        found.update(dict.fromkeys(luns.clone_volumes(work.store, deployment), True))
-        for node in work.nodes(Outcome.FAILED):
-            for side in range(len(luns.SIDES)):
-                if (volume := luns.clone_volume(deployment, side, node)) in found:
-                    found[volume] = False
+@dataclass(frozen=True, slots=True)
+class _Mine:
+    """A clone of ours: whose it is, "" where nobody was told of it, and whether that node has left it."""
+
+    node: str = ""
+    is_left: bool = False
+
+
+def _volumes(work: Work) -> dict[str, _Mine]:
+    """Return the clones by name; where a node has left one, sessions on it can be ended."""
+    found: dict[str, _Mine] = {}
+    deployments = work.store.deployments_of(work.job.reservation or 0)
+    gone = _switched(work, deployments)
+    for deployment in deployments:
+        known = {clone.volume: clone.node for clone in work.store.clones(deployment.group or "")}
+        for volume in luns.clone_volumes(work.store, deployment):
+            node = known.get(volume, "")
+            found[volume] = _Mine(node, node in gone)
     return found
 
 
-def _delete(work: Work, volumes: Mapping[str, bool]) -> dict[str, str]:
+def _switched(work: Work, own: list[Deployment]) -> set[str]:
+    """Return the nodes that run nothing of ours any more: switched here, or by whom they were handed to.
+
+    That one asks them to reset, which alone is no proof: their system may not heed it. A word afterwards
+    is one, and so is their power.
+    """
+    gone = {node for node in work.job.nodes if work.part(node).step in switching.SWITCHED}
+    handed = {node for node in work.job.nodes if work.part(node).step == _HANDED}
+    flips = [deployment.flipped_at for deployment in own if deployment.flipped_at is not None]
+    if not handed or not flips:
+        return gone
+    for job in work.store.jobs(kind=JobKind.START):
+        if job.reservation == work.job.reservation or not handed.intersection(job.nodes):
+            continue
+        for part in work.store.job_parts(job.id):
+            is_ours = part.node in handed and part.since is not None and part.since >= max(flips)
+            if is_ours and (part.step == switching.CYCLED or (part.step and part.outcome is Outcome.OK)):
+                gone.add(part.node)
+    return gone
+
+
+def _left_behind(work: Work, node: str, error: LunBusy) -> None:
+    """Have a node listed that was handed over, and has not been switched."""
+    if node in work.job.nodes and work.part(node).step == _HANDED:
+        work.note_parts(replace(work.part(node), outcome=Outcome.FAILED, note=f"was not switched: {error}"))
+
+
+def _delete(work: Work, volumes: Mapping[str, _Mine]) -> dict[str, DriverError]:
     """Have the clones gone; return those that cannot go, and why. Raises what is worth another try."""
-    problems: dict[str, str] = {}
+    problems: dict[str, DriverError] = {}
     later: DriverError | None = None
     if not volumes:
         return problems
     backend = work.context.luns()
     there = {volume.name for volume in backend.volumes()}
-    for volume, is_left in volumes.items():
+    for volume, mine in volumes.items():
         if volume not in there:
             continue
         try:
-            backend.unexport(volume, force=is_left)
+            backend.unexport(volume, force=mine.is_left)
             backend.delete(volume)
         except LunBusy as error:
-            problems[volume] = str(error)
+            problems[volume] = error
         except DriverError as error:
             if error.is_permanent:
-                problems[volume] = str(error)
+                problems[volume] = error
             else:
                 later = error
         work.show()

@@ -359,6 +359,15 @@ def test_a_clone_stays_for_the_sweep_while_a_node_that_cannot_be_switched_is_log
     assert sweep(shop.store, shop.luns, "calendar").removed == (second,)
 
 
+def test_a_node_whose_new_clone_was_not_made_yet_is_reset_from_its_old_one(tmp_path: Path) -> None:
+    shop = a_site(tmp_path)
+    on_luns(shop)
+    shop.keep(a_node("node2", state="waiting", device=""))  # flipped by hand a moment ago
+    shop.run()
+    assert [node for _, node in shop.switched()] == ["node1", "node2"]
+    assert left(shop) == (["roots-a"], [])
+
+
 def test_killed_while_clones_are_deleted_the_rest_goes_later(tmp_path: Path) -> None:
     shop = a_site(tmp_path)
     on_luns(shop)
