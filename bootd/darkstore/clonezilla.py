@@ -5,7 +5,7 @@ After ocs-functions of drbl 5.2: task_savedisk, task_saveparts, save_part_by_par
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bootd.darkstore.errors import BadImage, BadStream
@@ -26,6 +26,7 @@ from bootd.errors import Mistake
 _MARKS = ("disk", "parts", "clonezilla-img", "dev-fs.list", "Info-img-id.txt")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_/-]{0,59}\Z")
 _SAVED = re.compile(r"saved by (?:Clonezilla|bootd) at ([0-9][0-9: -]{9,24}[A-Za-z]{0,6})")
+_CAPACITY = re.compile(r"^Device size:.* = ([0-9]{1,15}) Blocks", re.MULTILINE)
 _SPACE = re.compile(r"^Space in use:.* = ([0-9]{1,15}) Blocks", re.MULTILINE)
 _BLOCK = re.compile(r"^Block size: *([0-9]{1,9}) ", re.MULTILINE)
 _PARTED_LABEL = re.compile(r"^Partition Table: (\w{1,16})", re.MULTILINE)
@@ -52,6 +53,7 @@ class Partition:
     tool: str  # partclone, dd, ntfsclone; mkswap: made anew; "": not saved
     compression: str
     files: tuple[str, ...]  # in their order
+    needs: int | None = None  # octets that it needs where it is restored, as far as that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +206,14 @@ class _Reader:
             return self._no_stream(device, row, sector)
         compression, header = self._examine(stream)
         name = stream.file_system or self._systems.get(device, "")
-        used = header.used if header else self._used_by_log(device)
+        used = header.used if header else self._by_log(device, _SPACE)
         if row is not None and header is not None and header.size > row.size * sector:
             self.wrong.append(
                 f"{stream.files[0]}: a file system of {header.size} octets, larger than {device}"
             )
-        return _partition(device, row, sector, name, used, stream.tool, compression, stream.files)
+        found = _partition(device, row, sector, name, used, stream.tool, compression, stream.files)
+        needs = header.size if header else self._by_log(device, _CAPACITY)
+        return replace(found, needs=needs if stream.tool == "partclone" else found.size or None)
 
     def _no_stream(self, device: str, row: Row | None, sector: int) -> Partition:
         if f"swappt-{_file_name(device)}.info" not in self._sizes:
@@ -243,11 +247,11 @@ class _Reader:
             self.wrong.append(f"{name}: {error}")
         return compression, header
 
-    def _used_by_log(self, device: str) -> int | None:
-        """Return the octets in use that partclone told in Clonezilla's log."""
+    def _by_log(self, device: str, pattern: re.Pattern[str]) -> int | None:
+        """Return the octets of *pattern*, which counts blocks, that partclone told in Clonezilla's log."""
         for chapter in self._log.split("Starting to clone device (")[1:]:
             if chapter.startswith(f"/dev/{device})"):
-                blocks, block = _number(_SPACE, chapter), _number(_BLOCK, chapter)
+                blocks, block = _number(pattern, chapter), _number(_BLOCK, chapter)
                 return blocks * block if blocks is not None and block is not None else None
         return None
 

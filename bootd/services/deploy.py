@@ -268,19 +268,9 @@ class _Attempt:
 
     def _harm(self, own: int) -> Iterable[str]:
         """Tell who would lose what a disk holds if it were divided."""
-        if not self._order.repartition:
-            return
-        pinned = [slot for slot in self._change.slots(self._nodes) if slot.pinned]
-        for slot in pinned:
-            yield f"{slot.host}: slot {slot.number} is pinned: bootd slots unpin {slot.host} {slot.number}"
-        held = {(slot.host, slot.number): slot for slot in self._change.slots(self._nodes)}
-        for need in self._change.slot_needs(self._nodes):
-            names = [n for n in need.nodes if (s := held.get((n, need.number))) and s.digest == need.digest]
-            if need.reservation != own and names:
-                yield (
-                    f"{nodeset.fold(names)}: reservation {need.reservation} needs {need.image} in"
-                    f" slot {need.number}: do without --repartition, or cancel that one"
-                )
+        if self._order.repartition:
+            way_out = "do without --repartition"
+            yield from slots.lost_if_divided(self._change, self._nodes, own=own, instead=way_out)
 
     def _jobs(self, made: Sequence[Deployment]) -> tuple[Job, ...]:
         """Have slots written at once; LUNs are staged when the calendar says so."""

@@ -312,9 +312,9 @@ class Planner:
             if self._wished is not None:
                 yield unfit.wish_of_root(one.nodes)
             return
-        yield from unfit.for_slot(one.image, one.nodes)
+        schemes = {node: self._schemes.of(self._hosts[node].groups) for node in one.nodes}
+        yield from unfit.for_slot(one.image, schemes)
         if self._wished is not None:
-            schemes = {node: self._schemes.of(self._hosts[node].groups) for node in one.nodes}
             yield from unfit.outside(self._wished, schemes)
 
     # -- slots ---------------------------------------------------------------------------------

@@ -82,13 +82,15 @@ class Step(StrEnum):
 class Verdict:
     """*refused* says why nothing may be written; else *script*, where there is one, is for sfdisk.
 
-    *note* is what a person should know though it is no reason to refuse.
+    *note* is what a person should know though it is no reason to refuse, *room* how many octets the
+    slot has.
     """
 
     refused: str = ""
     step: Step = Step.KEEP
     script: str = ""
     note: str = ""
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +119,28 @@ def judge(disk: DiskFacts, scheme: SlotScheme, slot: int, *, rule: str, repartit
         return Verdict(refused)
     is_kept = bool(disk.table) and is_ours(disk.table, slot, scheme.label)
     if not is_kept and not disk.is_blank and not repartition:
-        what = "is divided in another way" if disk.table else "holds something that is not ours"
         way_out = "bootd hosts set NODE --set repartition=yes lets it be divided anew"
-        return Verdict(f"{disk.name} {what}, nothing was written; {way_out}")
+        return Verdict(f"{disk.name} {_otherwise(disk, scheme, slot)}, nothing was written; {way_out}")
     refused, note = _wrong_firmware(disk, scheme, is_kept=is_kept)
     if refused or is_kept:
-        return Verdict(refused, note=note)
+        room = _rows(disk.table)[slot].size * disk.sector_size if is_kept else 0
+        return Verdict(refused, note=note, room=room)
     try:
         parts = plan(scheme, disk.sectors * SECTOR // disk.sector_size, disk.sector_size)
     except DoesNotFit as error:
         return Verdict(f"{disk.name}: {error}")
-    return Verdict(step=Step.DIVIDE, script=script(parts, scheme.label))
+    room = sum(part.size for part in parts if part.number == slot) * disk.sector_size
+    return Verdict(step=Step.DIVIDE, script=script(parts, scheme.label), room=room)
+
+
+def _otherwise(disk: DiskFacts, scheme: SlotScheme, slot: int) -> str:
+    """Say what is on a disk that is not divided as it would have to be for *slot*."""
+    if not disk.table:
+        return "holds something that is not ours"
+    ours = [n for n in _rows(disk.table) if n >= FIRST_SLOT and is_ours(disk.table, n, scheme.label)]
+    if ours:
+        return f"has the slots {min(ours)} to {max(ours)} and no slot {slot}"
+    return "is divided in another way"
 
 
 def wrong_disk(disk: DiskFacts, scheme: SlotScheme, rule: str) -> str:
@@ -180,13 +193,21 @@ def _way_out(scheme: SlotScheme, label: str) -> str:
 def is_ours(text: str, slot: int, label: str = DOS) -> bool:
     """Tell whether a table has the shape of ours, whatever the sizes, and *slot* is one of its slots."""
     table, mistakes = parse_sfdisk(text, "table")
-    rows = {split[1]: row for row in table.rows if (split := split_device(row.device))}
+    rows = _by_number(table)
     if mistakes or table.label != label or not {1, 2, 3}.issubset(rows):
         return False
     slots = {number: row for number, row in rows.items() if number >= FIRST_SLOT}
     if slot not in slots or rows[2].type.upper() != _TYPES[label].swap:
         return False
     return _has_slots_of_mbr(rows, slots) if label == DOS else _has_slots_of_gpt(table, rows, slots)
+
+
+def _rows(text: str) -> dict[int, Row]:
+    return _by_number(parse_sfdisk(text, "table")[0])
+
+
+def _by_number(table: Table) -> dict[int, Row]:
+    return {split[1]: row for row in table.rows if (split := split_device(row.device))}
 
 
 def _has_slots_of_mbr(rows: Mapping[int, Row], slots: Mapping[int, Row]) -> bool:

@@ -36,6 +36,7 @@ class Payload:
     files: tuple[str, ...]  # whose octets, one after the other, it is
     start: int = 0  # octets that come before it
     size: int = 0  # octets of it; 0: all that follow
+    needs: int = 0  # octets that a slot must have for it; 0: that is not known
 
 
 def payload_of(image: DiskImage, sent: Mapping[str, Any] | None = None) -> Payload:
@@ -46,10 +47,14 @@ def payload_of(image: DiskImage, sent: Mapping[str, Any] | None = None) -> Paylo
     if image.kind is ImageKind.CLONEZILLA:
         return _clonezilla(image)
     if image.kind is ImageKind.QCOW2:
-        return Payload("raw", "zst", str((sent or {}).get("file_system", "")), (UNPACKED,))
+        known = sent or {}
+        file_system, needs = str(known.get("file_system", "")), int(known.get("needs") or 0)
+        return Payload("raw", "zst", file_system, (UNPACKED,), needs=needs)
     name = str(image.description.get("file") or "".join(part.file for part in image.parts[:1]))
     start, size = root_of(image, image.description)
-    return Payload("raw", "uncomp", str(image.description.get("file_system", "")), (name,), start, size)
+    needs = size or sum(part.size for part in image.parts if part.file == name)
+    file_system = str(image.description.get("file_system", ""))
+    return Payload("raw", "uncomp", file_system, (name,), start, size, needs)
 
 
 def root_of(image: DiskImage, disk: Mapping[str, Any]) -> tuple[int, int]:
@@ -92,7 +97,8 @@ def _clonezilla(image: DiskImage) -> Payload:
     if part["compression"] not in _READABLE:
         compression = part["compression"]
         raise _no(image, f"holds {part['device']} compressed as {compression}: save it with gzip or zstd")
-    return Payload(tool, part["compression"], part["file_system"], tuple(part["files"]))
+    needs = part.get("needs") or (part.get("size") if tool == "raw" else 0)
+    return Payload(tool, part["compression"], part["file_system"], tuple(part["files"]), needs=needs or 0)
 
 
 def _no(image: DiskImage, why: str) -> NotForSlot:

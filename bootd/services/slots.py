@@ -62,6 +62,24 @@ def used(change: Transaction, nodes: Sequence[str], number: int, at: datetime) -
             change.keep(replace(slot, last_used_at=at))
 
 
+# -- disks that are divided -----------------------------------------------------------------
+
+
+def lost_if_divided(reads: Reads, nodes: Sequence[str], *, own: int, instead: str) -> Iterable[str]:
+    """Tell who would lose what the disks of *nodes* hold, but for reservation *own*; *instead*: a way out."""
+    held = {(slot.host, slot.number): slot for slot in reads.slots(nodes)}
+    for slot in held.values():
+        if slot.pinned:
+            yield f"{slot.host}: slot {slot.number} is pinned: bootd slots unpin {slot.host} {slot.number}"
+    for need in reads.slot_needs(nodes):
+        names = [n for n in need.nodes if (s := held.get((n, need.number))) and s.digest == need.digest]
+        if need.reservation != own and names:
+            yield (
+                f"{nodeset.fold(names)}: reservation {need.reservation} needs {need.image} in"
+                f" slot {need.number}: {instead}, or cancel that one"
+            )
+
+
 # -- what people do -------------------------------------------------------------------------
 
 

@@ -25,8 +25,8 @@ from bootd.model import (
 from bootd.model.places import Slot
 from bootd.services import capturing, disklayout, slots
 from bootd.services.booking import LIVE
-from bootd.services.disklayout import DiskFacts, Step
-from bootd.services.jobs import CANCEL, FAILING, OPEN, REPARTITION, TO_PLACE, is_since_call
+from bootd.services.disklayout import DiskFacts, Step, Verdict
+from bootd.services.jobs import CANCEL, FAILING, HELD, OPEN, REPARTITION, TO_PLACE, is_since_call
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Reads, Store
 from netboot.arch import Firmware
@@ -106,9 +106,9 @@ def _task(reads: Reads, node: str, job: Job, part: JobPart) -> Task | None:
 
 
 def _is_over(job: Job, part: JobPart) -> bool:
-    """Tell whether the node is done with this call; one that is called again has an older word."""
+    """Tell whether the node is done with this call, or not called yet; an earlier call has an older word."""
     said_last = part.word in LAST_WORDS and is_since_call(job, part)
-    return part.outcome is not Outcome.OPEN or part.step == _MISSED or said_last
+    return part.outcome is not Outcome.OPEN or part.step in (_MISSED, HELD) or said_last
 
 
 def task_text(reads: Reads, node: str) -> str:
@@ -183,11 +183,31 @@ def permit_text(reads: Reads, node: str, form: Mapping[str, str]) -> str:
         return _no(f"what it said of its disk makes no sense: {error}")
     repartition = task.host.settings.get(REPARTITION) == "yes" or bool(task.job.facts.get(REPARTITION))
     verdict = disklayout.judge(disk, task.scheme, task.slot, rule=task.rule, repartition=repartition)
-    if verdict.refused:
-        return _no(verdict.refused)
+    if refused := verdict.refused or _too_small(task, disk, verdict):
+        return _no(refused)
+    if verdict.step is Step.DIVIDE and not disk.is_blank and (lost := _lost(reads, task)):
+        return _no(f"{disk.name} is not divided anew, nothing was written: {'; '.join(lost)}")
     note = f"note {verdict.note}\n" if verdict.note else ""
     script = f"\n{verdict.script}" if verdict.script else ""
     return f"permit yes\n{_LAYOUT} {verdict.step}\n{note}{script}"
+
+
+def _too_small(task: Task, disk: DiskFacts, verdict: Verdict) -> str:
+    """Return why the image does not fit: half of it would only destroy what the slot holds."""
+    try:
+        needs = payload_of(task.image, task.job.facts.get(SENT)).needs
+    except NotForSlot as error:
+        return str(error)
+    if needs <= verdict.room:
+        return ""
+    has = f"slot {task.slot} of {disk.name} has {verdict.room:,} octets"
+    return f"{has}, {task.image.ref} needs {needs:,}: nothing was written"
+
+
+def _lost(reads: Reads, task: Task) -> list[str]:
+    """Return who would lose what is on the disk: since the job was ordered, somebody may count on it."""
+    nodes, own = [task.host.name], task.deployment.reservation
+    return list(slots.lost_if_divided(reads, nodes, own=own, instead="wait for its end"))
 
 
 def _permit_to_read(capture: capturing.Capture, form: Mapping[str, str]) -> str:

@@ -35,12 +35,23 @@ def for_lun(image: DiskImage, pair: LunPair, nodes: Sequence[str]) -> Iterable[s
         )
 
 
-def for_slot(image: DiskImage, nodes: Sequence[str]) -> Iterable[str]:
-    """Tell why the image cannot be put into a slot of mesh nodes."""
+def for_slot(image: DiskImage, schemes: Mapping[str, SlotScheme]) -> Iterable[str]:
+    """Tell why the image cannot be put into a slot of mesh nodes; *schemes* are those of the nodes.
+
+    Where slots are as large as their disks allow, the size of a slot is known when its node says it.
+    """
     try:
-        payload_of(image)
+        needs = payload_of(image).needs
     except NotForSlot as error:
-        yield f"{nodeset.fold(nodes)}: {error}"
+        yield f"{nodeset.fold(schemes)}: {error}"
+        return
+    for scheme, names in _by_scheme(schemes).items():
+        if 0 < scheme.slot_mib << 20 < needs:
+            have = f"their slots have {scheme.slot_mib << 20:,} ({scheme.slot_mib} MiB)"
+            yield (
+                f"{nodeset.fold(names)}: {image.ref} needs {needs:,} octets, {have};"
+                f" bootd slots scheme set {scheme.group or '@all'} --slot-mib says how large they are"
+            )
 
 
 def wish_of_root(nodes: Sequence[str]) -> str:
@@ -51,14 +62,19 @@ def wish_of_root(nodes: Sequence[str]) -> str:
 
 def outside(number: int, schemes: Mapping[str, SlotScheme]) -> Iterable[str]:
     """Tell which nodes have no slot of that number; *schemes* are those of the nodes."""
-    by_scheme: dict[SlotScheme, list[str]] = {}
-    for node, scheme in schemes.items():
-        if number not in scheme.numbers:
-            by_scheme.setdefault(scheme, []).append(node)
-    for scheme, names in by_scheme.items():
+    for scheme, names in _by_scheme(schemes).items():
+        if number in scheme.numbers:
+            continue
         have = "has" if len(names) == 1 else "have"
         slots = f"the slots {scheme.first} to {scheme.last}"
         yield f"{nodeset.fold(names)} {have} no slot {number}: {slots} (bootd slots scheme list)"
+
+
+def _by_scheme(schemes: Mapping[str, SlotScheme]) -> dict[SlotScheme, list[str]]:
+    found: dict[SlotScheme, list[str]] = {}
+    for node, scheme in schemes.items():
+        found.setdefault(scheme, []).append(node)
+    return found
 
 
 def taken(number: int, why: str, otherwise: int | None) -> str:

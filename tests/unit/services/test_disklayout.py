@@ -17,7 +17,7 @@ from bootd.services.disklayout import (
     plan,
 )
 from netboot.arch import Firmware
-from tests.helpers.divided import divided
+from tests.helpers.divided import divided, divided_with_large_sectors
 
 SCHEME = SlotScheme(boot_mib=64, swap_mib=8, spare_mib=8)
 GPT_SCHEME = replace(SCHEME, label="gpt")
@@ -110,7 +110,29 @@ def test_layout_of_the_other_kind_is_not_ours(tmp_path: Path, has: str, wants: s
 def test_slot_that_the_layout_does_not_have_is_refused(tmp_path: Path) -> None:
     disk = replace(DISK, table=divided(tmp_path / "disk", replace(SCHEME, last=9)), is_blank=False)
     assert refusal(disk, slot=9) == ""
-    assert "divided in another way" in refusal(disk, slot=10)
+    assert refusal(disk, slot=10).startswith("sda has the slots 5 to 9 and no slot 10, nothing was written; ")
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, GPT_SCHEME], ids=["dos", "gpt"])
+def test_room_of_a_slot_is_known_before_and_after_its_disk_is_divided(
+    tmp_path: Path, scheme: SlotScheme
+) -> None:
+    before = judge(DISK, scheme, 7, rule="", repartition=False)
+    [slot] = [part for part in plan(scheme, 4096 * MIB) if part.number == 7]
+    assert (before.step, before.room) == (Step.DIVIDE, slot.size * 512)
+    larger = replace(scheme, slot_mib=100)
+    there = replace(DISK, table=divided(tmp_path / "disk", larger), is_blank=False)
+    after = judge(there, scheme, 7, rule="", repartition=False)
+    assert (after.step, after.room) == (Step.KEEP, 100 << 20)
+
+
+def test_room_is_counted_in_the_sectors_of_the_disk(tmp_path: Path) -> None:
+    scheme = replace(GPT_SCHEME, slot_mib=40)
+    blank = replace(DISK, sector_size=4096)
+    assert judge(blank, scheme, 7, rule="", repartition=False).room == 40 << 20
+    table = divided_with_large_sectors(tmp_path / "disk", scheme, 4096)
+    there = replace(blank, table=table, is_blank=False)
+    assert judge(there, GPT_SCHEME, 7, rule="", repartition=False).room == 40 << 20
 
 
 @pytest.mark.parametrize(

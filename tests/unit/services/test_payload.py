@@ -33,7 +33,7 @@ def test_what_dd_saved_is_written_as_it_is() -> None:
 
 def test_raw_partition_is_its_one_file() -> None:
     image = an_image(ImageKind.RAW, file="disk.raw", label="")
-    assert payload_of(image) == Payload("raw", "uncomp", "", ("disk.raw",))
+    assert payload_of(image) == Payload("raw", "uncomp", "", ("disk.raw",), needs=512)
 
 
 def test_esp_and_swap_of_a_saved_disk_stay_behind() -> None:
@@ -64,7 +64,9 @@ def a_disk(label: str, *rows: dict[str, Any]) -> dict[str, Any]:
 )
 def test_single_root_of_a_whole_disk_is_cut_out_of_it(disk: dict[str, Any]) -> None:
     found = payload_of(an_image(ImageKind.RAW, **disk))
-    assert found == Payload("raw", "uncomp", "", ("disk.raw",), start=4096 * 512, size=1000 * 512)
+    assert found == Payload(
+        "raw", "uncomp", "", ("disk.raw",), start=4096 * 512, size=1000 * 512, needs=1000 * 512
+    )
 
 
 def test_file_system_of_a_raw_partition_is_known_where_it_was_seen() -> None:
@@ -100,3 +102,23 @@ def test_qcow2_is_taken_before_it_is_known_what_is_in_it_and_judged_when_it_is()
 def test_image_that_is_no_single_partition_is_refused_with_the_way_out(image: DiskImage, words: str) -> None:
     with pytest.raises(NotForSlot, match=words.replace("(", r"\(").replace(")", r"\)")):
         payload_of(image)
+
+
+@pytest.mark.parametrize(
+    ("part", "needs"),
+    [
+        (a_part(size=9000, needs=7000), 7000),  # a file system need not fill its partition
+        (a_part(size=9000), 0),  # described before that was looked at
+        (a_part(size=9000, needs=None), 0),
+        (a_part(tool="dd", size=9000), 9000),
+        (a_part(tool="dd", size=0), 0),
+    ],
+    ids=["partclone", "of-old", "unknown", "dd", "dd-unknown"],
+)
+def test_how_large_a_slot_must_be_is_known_where_the_image_says_so(part: dict[str, Any], needs: int) -> None:
+    assert payload_of(saved(part)).needs == needs
+
+
+def test_how_much_a_qcow2_needs_is_known_once_it_is_unpacked() -> None:
+    image = an_image(ImageKind.QCOW2, file="disk.qcow2")
+    assert [payload_of(image, sent).needs for sent in (None, {}, {"needs": 9000})] == [0, 0, 9000]

@@ -6,9 +6,21 @@ from typing import Any
 
 import pytest
 
-from bootd.model import DiskImage, Job, JobKind, JobPart, Outcome, Project, Slot, SlotScheme
+from bootd.model import (
+    DiskImage,
+    ImageKind,
+    ImagePart,
+    Job,
+    JobKind,
+    JobPart,
+    Outcome,
+    Project,
+    Slot,
+    SlotScheme,
+    parse_image_ref,
+)
 from bootd.services import tasks
-from bootd.services.jobs import CANCEL, REPARTITION, TO_PLACE
+from bootd.services.jobs import CANCEL, HELD, REPARTITION, TO_PLACE
 from bootd.store import Store
 from tests.helpers.deeds import a_deployment, a_reservation
 from tests.helpers.divided import divided
@@ -136,6 +148,7 @@ def test_job_that_does_not_write_has_no_task(store: Store, job: Job) -> None:
     "fields",
     [
         {"outcome": Outcome.OK},
+        {"step": HELD},  # somebody else is at work there
         {"word": "verified", "word_at": NOON.replace(hour=13)},
     ],
 )
@@ -169,7 +182,7 @@ def test_image_that_cannot_go_into_a_slot_is_refused_in_words(store: Store) -> N
     assert image is not None
     keep(store, replace(image, description={"file": "disk.raw", "label": "gpt"}))
     told = answer(tasks.task_text(store, "node1"))
-    assert told["task"] == "refused"
+    assert (told["task"], told["job"]) == ("refused", "1")
     assert "whole disk (gpt)" in told["reason"]
 
 
@@ -248,6 +261,99 @@ def test_foreign_layout_is_given_up_by_the_job_that_may_and_by_no_other(store: S
     assert answer(tasks.permit_text(store, "node1", full)) == {"permit": "yes", "layout": "divide"}
     keep(store, a_job())
     assert answer(tasks.permit_text(store, "node1", full))["permit"] == "no"
+
+
+FULL = DISK | {"blank": "no"}  # of a layout that is not ours
+BOOKED = (
+    a_reservation(2, state="booked", nodes=("node1",)),
+    a_deployment(2, reservation=2, nodes=("node1",), slot=9, digest="sha256:9"),
+)
+NINE = Slot("node1", 9, parse_image_ref("mesh/debian@1"), "sha256:9", "ready")
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ((Slot("node1", 9, pinned=True),), "node1: slot 9 is pinned: bootd slots unpin node1 9"),
+        ((*BOOKED, NINE), "node1: reservation 2 needs mesh/debian@1 in slot 9: wait for its end, or cancel"),
+    ],
+    ids=["pinned", "booked"],
+)
+def test_disk_is_not_divided_while_somebody_counts_on_a_slot_of_it(
+    store: Store, records: tuple[Any, ...], words: str
+) -> None:
+    """That may have come after the job was ordered, and the host's setting is not of one job."""
+    with store.transaction("anna", "test") as change:
+        change.put_hosts([a_host(1, settings={"repartition": "yes"})])
+    assert answer(tasks.permit_text(store, "node1", FULL))["permit"] == "yes"
+    keep(store, *records)
+    told = answer(tasks.permit(store, "node1", FULL))
+    assert told["permit"] == "no"
+    assert told["reason"].startswith(f"sda is not divided anew, nothing was written: {words}")
+    assert {slot.key: slot.state for slot in store.slots(["node1"])}["node1/7"] == "writing"
+    assert answer(tasks.permit_text(store, "node1", DISK))["permit"] == "yes"  # nothing is on it
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (NINE,),  # a cache that nobody waits for
+        (*BOOKED, replace(NINE, digest="sha256:other")),  # it is still to be written
+        (replace(NINE, host="node2", pinned=True),),
+        (BOOKED[0], replace(BOOKED[1], state="dark"), NINE),
+    ],
+    ids=["cache", "not-there-yet", "another-disk", "over"],
+)
+def test_slots_that_nobody_counts_on_keep_no_disk_from_being_divided(
+    store: Store, records: tuple[Any, ...]
+) -> None:
+    keep(store, a_job(facts=dict(a_job().facts) | {REPARTITION: True}), *records)
+    assert answer(tasks.permit(store, "node1", FULL)) == {"permit": "yes", "layout": "divide"}
+
+
+def test_pin_that_comes_between_two_looks_is_seen(store: Store) -> None:
+    """The second look is in the transaction which says what is gone."""
+    keep(store, a_job(facts=dict(a_job().facts) | {REPARTITION: True}), NINE)
+
+    class Between(type(store)):  # type: ignore[misc]
+        def transaction(self, *who: str) -> Any:
+            if who[0] == "bootd":
+                keep(store, replace(NINE, pinned=True))
+            return super().transaction(*who)
+
+    store.__class__ = Between
+    told = answer(tasks.permit(store, "node1", FULL))
+    assert (told["permit"], "slot 9 is pinned" in told["reason"]) == ("no", True)
+    assert store.find(Slot, "node1/9") == replace(NINE, pinned=True)
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "to-be-divided"])
+def test_image_larger_than_its_slot_is_refused_before_the_slot_is_touched(
+    store: Store, tmp_path: Path, is_kept: bool
+) -> None:
+    scheme = SlotScheme(slot_mib=100)
+    keep(store, scheme)
+    kept = {"blank": "no", "table": divided(tmp_path / "disk", scheme, 40_000)}
+    disk = DISK | (kept if is_kept else {})
+    for octets, permit in ((100 << 20, "yes"), ((100 << 20) + 1, "no")):
+        image = store.find(DiskImage, "mesh/debian@1")
+        assert image is not None
+        keep(store, replace(image, parts=(ImagePart("disk.raw", octets, "ab" * 32),)))
+        told = answer(tasks.permit(store, "node1", disk))
+        assert told["permit"] == permit
+    assert told["reason"] == (
+        "slot 7 of sda has 104,857,600 octets, mesh/debian@1 needs 104,857,601: nothing was written"
+    )
+
+
+def test_image_that_is_unpacked_first_is_measured_by_what_came_out(store: Store) -> None:
+    image = store.find(DiskImage, "mesh/debian@1")
+    assert image is not None
+    keep(store, SlotScheme(slot_mib=100), replace(image, kind=ImageKind.QCOW2))
+    sent = {"size": 1000, "identity": IDENTITY, "sha256": "ab" * 32, "file_system": "ext4"}
+    for needs, permit in ((100 << 20, "yes"), (200 << 20, "no")):
+        keep(store, a_job(facts={**a_job().facts, tasks.SENT: {**sent, "needs": needs}}))
+        assert answer(tasks.permit_text(store, "node1", DISK))["permit"] == permit
 
 
 def test_what_was_on_a_disk_that_is_divided_is_good_no_more(store: Store) -> None:
