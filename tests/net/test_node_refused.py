@@ -1,63 +1,23 @@
 """A token that is refused, from the machine's question over HTTP to what the job says of that machine."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
-from bootd.drivers.power import PowerState
 from bootd.drivers.transport.course import Fate
-from bootd.model import JobKind, Outcome
-from bootd.services.observe import Observer
-from bootd.services.tasks import TaskDesk
-from bootd.store import Store
-from bootd.witness import Witness
-from tests.helpers.imaging import PACE, Shop, WriteSlot, ready
-from tests.helpers.site import file_store
-from tests.helpers.web import Site, a_snapshot, ask, running
+from bootd.model import Outcome
+from tests.helpers.imaging import PACE, ready
+from tests.helpers.imagingport import Place, a_place
+from tests.helpers.web import Site, ask
 
 TASK, REPORT = "/node/v1/task", "/node/v1/report"
 OWN, OTHER = "node2", "node3"  # the machine that asks, and the one whose token it may show
 
 
-class Place(Shop):
-    """A workshop with its database on the disk, and a boot port which node2 speaks to."""
-
-    def new_store(self) -> Store:
-        return file_store(self.folder, clock=self.clock)
-
-    @asynccontextmanager
-    async def boot_port(self) -> AsyncIterator[Site]:
-        """Serve on loopback; what machines said has been taken down at the end."""
-        site = Site(a_snapshot(*self.store.hosts()), now=self.clock(), arp={"127.0.0.1": self.mac(OWN)})
-        observer = Observer(self.new_store, clock=self.clock)
-        witness = Witness(observer, site.clients, lambda: (), self.clock)
-        tasks = TaskDesk(self.new_store)
-        site.parts = replace(site.parts, tasks=tasks, emit=witness.take)
-        observer.start()
-        try:
-            async with running(site):
-                yield site
-        finally:
-            observer.close()
-            await tasks.aclose()
-
-    def mac(self, node: str) -> str:
-        host = self.store.host(node)
-        assert host is not None
-        return host.mac
-
-    def token(self, site: Site, node: str) -> str:
-        return site.parts.tokens.mint(self.mac(node), None, self.clock())
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    made = Place({JobKind.WRITE_SLOT: WriteSlot()}, tmp_path, nodes=6, settings=PACE)
-    made.power.states = {f"node{n}": PowerState.ON for n in range(1, 7)}
+    made = a_place(tmp_path, speaks=OWN)
     made.silent.add(OWN)  # what it says comes by HTTP
     return made
 
