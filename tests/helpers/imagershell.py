@@ -103,8 +103,12 @@ class Agent:
             *(_FILES / "imager/files/etc/bootd").iterdir(),
         ):
             self._copy(path)
-        with (folder / "functions").open("a") as file:
-            file.write("connect() { interface=lo address=127.0.0.1/8; }\n")
+        self.append("functions", "connect() { interface=lo address=127.0.0.1/8; }\n")
+
+    def append(self, name: str, text: str) -> None:
+        """Have the script *name* end with *text*: what it defines there is what counts."""
+        with (self._folder / name).open("a") as file:
+            file.write(text)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:

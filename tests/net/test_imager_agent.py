@@ -11,7 +11,9 @@ from tests.helpers.imagershell import Agent, ImagerShell
 from tests.helpers.web import MAC, NOON, Site, a_host, a_snapshot, running
 
 WAIT, NONE = "task wait\n", "task none\n"
-NO_DISK = "task write\njob 1\nsession s1\nfilesystem ext4\ndisk /dev/no-such-disk\nslot 7\n"
+NO_DISK = (
+    "task write\njob 1\nsession s1\nidentity sha256:0a\nfilesystem ext4\ndisk /dev/no-such-disk\nslot 7\n"
+)
 _PATIENCE_S = 60.0
 
 
@@ -71,6 +73,7 @@ async def test_agent_that_failed_says_why_and_stays_to_be_called_again(tmp_path:
             assert process.returncode is None
             assert site.parts.attendance.is_there("node1")
     assert words(site) == ["failed", "failed"]
+    assert [event.job for event in site.of_kind(NodeReported)] == [1, 1]
     assert "there is no disk /dev/no-such-disk here" in agent.console
 
 
@@ -84,6 +87,20 @@ async def test_agent_does_not_call_a_failure_what_bootd_has_ended(tmp_path: Path
                     await asyncio.sleep(0.1)
             assert process.returncode is None
     assert words(site) == []
+
+
+async def test_last_word_of_a_good_slot_says_what_could_not_be_compared(tmp_path: Path) -> None:
+    task = "task write\njob 5\nsession s1\nidentity sha256:0a\nimage mesh/it\n"
+    site, _ = a_site(task, task, NONE)
+    async with running(site):
+        agent = an_agent(site, tmp_path)
+        agent.append("capture", "write_slot() { uncompared='was not read back (NTFS)'; }\n")
+        async with agent.running() as process:
+            assert await asyncio.wait_for(agent.left(process), _PATIENCE_S), agent.console
+    verified, leaving = site.of_kind(NodeReported)
+    assert (verified.state, verified.detail, verified.job) == ("verified", "sha256:0a", 5)
+    assert verified.note == "was not read back (NTFS)"
+    assert (leaving.state, leaving.job, leaving.note) == ("leaving", None, "")
 
 
 async def test_agent_goes_on_when_bootd_was_away(tmp_path: Path) -> None:
@@ -108,6 +125,7 @@ async def test_agent_goes_on_when_bootd_was_away(tmp_path: Path) -> None:
 async def test_question_leaves_alone_what_its_asker_calls_things(tmp_path: Path) -> None:
     site, _ = a_site(WAIT)
     names = ("sent", "gone", "disk", "device", "slot", "why", "name", "kind", "note", "value", "left", "did")
+    names += ("pause", "percent", "result", "before", "whole")
     async with running(site):
         token = site.parts.tokens.mint(MAC, None, NOON)
         shell = ImagerShell(tmp_path / "shell", f"http://127.0.0.1:{site.port}", token=token)
