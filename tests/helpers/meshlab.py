@@ -1,7 +1,8 @@
 """A lab of mesh nodes with blank disks and an image whose menu says that it was started."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,13 +20,15 @@ from tests.helpers.partitions import clonezilla_part, root_partition
 T = TypeVar("T")
 SCHEME = ["--disk", "/dev/vda", "--last", "9", "--boot-mib", "64", "--swap-mib", "8", "--spare-mib", "8"]
 SLOT = 5  # the first one that a booking is given
+_GPT = "gpt-nodes"  # group of the machines that start by UEFI
 _CONFIG = """
 [imaging]
 transport = "{transport}"
 rate_mbit = {rate_mbit}
 join_timeout = {join_s}
 [calendar]
-window_pause = 1
+window = {window}
+window_pause = {pause_s}
 """
 
 
@@ -44,23 +47,38 @@ class MeshLab:
         transport: str = "mixed",
         rate_mbit: int = 80,
         join_s: int = 60,
+        window: int = 8,
+        pause_s: int = 1,
         disks_mib: Mapping[str, int] = MappingProxyType({}),
+        uefi: Collection[str] = (),
+        foreign: Collection[str] = (),
     ) -> "MeshLab":
-        self.lab.up(config_extra=_CONFIG.format(transport=transport, rate_mbit=rate_mbit, join_s=join_s))
+        """Have it all there. Of the nodes, *uefi* start by UEFI, and *foreign* hold a file system already."""
+        values = {"transport": transport, "rate_mbit": rate_mbit, "join_s": join_s}
+        self.lab.up(config_extra=_CONFIG.format(**values, window=window, pause_s=pause_s))
         add_image(self.lab, "imager", cache=cache_dir(), say=print)
         self.lab.bootd("slots", "scheme", "set", "@all", *SCHEME)
         for name in self.nodes:
-            self.plug_in(name, mib=disks_mib.get(name, 512))
+            disk = self.disk(name, mib=disks_mib.get(name, 512), is_blank=name not in foreign)
+            self.plug_in(name, Kind.UEFI if name in uefi else Kind.BIOS, disk)
+        if uefi:
+            self.lab.bootd("slots", "scheme", "set", _GPT, *SCHEME, "--table", "gpt")
         self.lab.bootd("projects", "add", "mesh", "--owner", "anna")
         return self
 
-    def plug_in(self, name: str, *, mib: int) -> None:
-        """Add a machine with a blank disk; bootd presses its button."""
+    def disk(self, name: str, *, mib: int, is_blank: bool = True) -> Path:
         disk = self.folder / f"{name}.disk"
         with disk.open("wb") as file:
             file.truncate(mib << 20)
-        plug_in(self.lab, name, Kind.BIOS, disk=disk)
-        self.lab.bootd("hosts", "set", name, "--role", "mesh")
+        if not is_blank:
+            subprocess.run(["mke2fs", "-q", "-t", "ext4", disk], check=True)
+        return disk
+
+    def plug_in(self, name: str, kind: Kind, disk: Path) -> None:
+        """Add a machine; bootd presses its button."""
+        plug_in(self.lab, name, kind, disk=disk)
+        group = ("--group", _GPT) if kind.firmware == "uefi" else ()
+        self.lab.bootd("hosts", "set", name, "--role", "mesh", *group)
         self.lab.power_on(name, is_held=True)
 
     def add_image(self, name: str, marker: str, *, ballast: int = 4) -> str:
