@@ -3,8 +3,9 @@
 Disks and partitions are files; to mount one is to copy it out, and back. tests/vm has it done in machines.
 """
 
+import hashlib
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bootd.model import SlotScheme
 from tests.helpers.divided import divided
 from tests.helpers.imagershell import ImagerShell
 
-SCHEME = SlotScheme(disk="/dev/sda", last=9, boot_mib=64, swap_mib=8, spare_mib=8)
+SCHEME = SlotScheme(disk="/dev/sda", last=9, boot_mib=24, swap_mib=8, spare_mib=8)
 SECTOR = 512
 BEGUN = "said dividing what was begun before\n"
 TASK = "task write\njob 1\nmenu 5 6 7\nboot-sector /files/boot\nmenu-core /files/core\nmenu-efi /files/efi\n"
@@ -24,11 +25,22 @@ mount() {{
   [ -d {folder}/mnt ] || busybox mkdir {folder}/mnt
   for mounted in "$@"; do case $mounted in {folder}/dev/*) break ;; esac; done
   case " $* " in *" -o ro "*) is_read_only=yes ;; *) is_read_only= ;; esac
-  dumpe2fs -h "$mounted" >/dev/null 2>&1 && debugfs -R "rdump / {folder}/mnt" "$mounted" >/dev/null 2>&1
+  its_kind=$(blkid -p -o value -s TYPE "$mounted") its_label=$(blkid -p -o value -s LABEL "$mounted")
+  case "$2 $its_kind" in
+    "vfat vfat") mcopy -s -n -i "$mounted" '::*' {folder}/mnt 2>/dev/null || : ;;
+    "ext4 ext"*)
+      dumpe2fs -h "$mounted" >/dev/null 2>&1 || return 1
+      debugfs -R "rdump / {folder}/mnt" "$mounted" 2>/dev/null
+      ;;
+    *) return 1 ;;
+  esac
 }}
 umount() {{
-  its=$(blkid -o value -s LABEL "$mounted")
-  [ -n "$is_read_only" ] || /sbin/mke2fs -q -F -t ext2 -L "$its" -d {folder}/mnt "$mounted"
+  case "$is_read_only $its_kind" in
+    yes*) ;;
+    " vfat") mkfs.fat -n "$its_label" "$mounted" >/dev/null && mcopy -s -i "$mounted" {folder}/mnt/* :: ;;
+    *) /sbin/mke2fs -q -F -t ext2 -L "$its_label" -d {folder}/mnt "$mounted" ;;
+  esac
   rm -rf {folder}/mnt
 }}
 disk=sda
@@ -57,6 +69,13 @@ class Disk:
         argv = ["debugfs", "-R", f"cat {name}", self.partition(number)]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
+    def digests(self) -> list[str]:
+        digests = []
+        for name in ("sda", "sda1"):
+            with (self.folder / "dev" / name).open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return digests
+
     def put(self, name: str, text: str) -> None:
         """Write a file into the file system of partition 1."""
         tree = self.folder / "tree"
@@ -75,7 +94,7 @@ def disk(tmp_path: Path) -> Disk:
     shell = ImagerShell(folder, sourced=("functions", "talk", "disk", "filesystem"))
     (folder / "dev").mkdir()
     divided(folder / "dev/sda", SCHEME, 256)
-    for number, mib in {1: 64, 2: 8, 7: 30}.items():
+    for number, mib in {1: 24, 2: 8}.items():
         with (folder / f"dev/sda{number}").open("wb") as file:
             file.truncate(mib << 20)
     (folder / "run/task").write_text(TASK)
@@ -145,9 +164,9 @@ def assert_starts(disk: Disk) -> None:
         "swap",
         "bootd-swap",
     )
-    whole = (disk.folder / "dev/sda").read_bytes()
-    assert whole.startswith(b"/files/boot")
-    assert whole[SECTOR:].startswith(b"/files/core")
+    with (disk.folder / "dev/sda").open("rb") as file:
+        assert file.read(SECTOR).startswith(b"/files/boot")
+        assert file.read(SECTOR).startswith(b"/files/core")
 
 
 async def test_disk_that_has_a_table_and_nothing_else_gets_all_of_it(disk: Disk) -> None:
@@ -199,9 +218,9 @@ async def test_partition_of_somebody_else_is_left_alone(disk: Disk, argv: tuple[
         with disk.partition(1).open("r+b") as file:
             file.truncate(320 << 20)
     disk.holds(1, *argv)
-    before = disk.partition(1).read_bytes(), (disk.folder / "dev/sda").read_bytes()
+    before = disk.digests()
     assert await finished(disk) == ""
-    assert (disk.partition(1).read_bytes(), (disk.folder / "dev/sda").read_bytes()) == before
+    assert disk.digests() == before
     assert disk.what(2) == ""
 
 
@@ -210,6 +229,50 @@ async def test_menu_or_kernel_of_somebody_else_is_left_alone(disk: Disk, name: s
     disk.put(name, "set default=theirs\n")
     assert await finished(disk) == ""
     assert disk.file(f"/{name}") == "set default=theirs\n"
+
+
+# -- the same on a disk of a machine that starts by UEFI -----------------------------------------
+
+
+@pytest.fixture
+def gpt(disk: Disk) -> Disk:
+    divided(disk.folder / "dev/sda", replace(SCHEME, label="gpt"), 256)
+    return disk
+
+
+def on_esp(disk: Disk, name: str) -> str:
+    argv = ["mtype", "-i", disk.partition(1), f"::/{name}"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+async def test_efi_system_partition_that_was_begun_is_finished(gpt: Disk) -> None:
+    (gpt.folder / "away").touch()
+    assert await finished(gpt) == f"{BEGUN}why GRUB could not be fetched: bootd has no /files/efi\n"
+    assert gpt.what(1, "LABEL") == "BOOTD-ESP"
+    (gpt.folder / "away").unlink()
+    assert await finished(gpt) == BEGUN
+    assert "--id slot7" in on_esp(gpt, "EFI/bootd/grub.cfg")
+    assert on_esp(gpt, "EFI/BOOT/BOOTX64.EFI") == "/files/efi\n"
+    assert (gpt.what(1, "LABEL"), gpt.what(2)) == ("BOOTD-ESP", "swap")
+    assert await finished(gpt) == ""
+    assert await gpt.run("set_default 7; echo $?") == "0\n"
+    assert "saved_entry=slot7\n" in on_esp(gpt, "EFI/bootd/grubenv")
+
+
+@pytest.mark.parametrize(
+    ("label", "name"), [("BOOTD-ESP", "EFI/slot7/BOOTX64.EFI"), ("ESP", "EFI/BOOT/BOOTX64.EFI")]
+)
+async def test_efi_system_partition_with_a_loader_of_somebody_else_is_left_alone(
+    gpt: Disk, label: str, name: str
+) -> None:
+    gpt.holds(1, "mkfs.fat", "-n", label)
+    file = gpt.folder / "tree" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("theirs\n")
+    argv = ["mcopy", "-s", "-i", gpt.partition(1), gpt.folder / "tree/EFI", "::"]
+    subprocess.run(argv, check=True, capture_output=True)
+    assert await finished(gpt) == ""
+    assert on_esp(gpt, name) == "theirs\n"
 
 
 # -- what it starts by itself -------------------------------------------------------------------
