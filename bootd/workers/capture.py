@@ -18,10 +18,10 @@ from bootd.model.places import Slot
 from bootd.services import images
 from bootd.services.capture import KEPT, WHOLE, held_by
 from bootd.services.capturing import LAST_WORDS, READ, ROUND, SWITCH
-from bootd.services.jobs import CALLED_AT, IMAGE, OPEN, SLOT, is_since_call
+from bootd.services.jobs import CALLED_AT, HELD, IMAGE, OPEN, SLOT, is_since_call
 from bootd.store import Reads
 from bootd.units import size_text
-from bootd.workers import switching
+from bootd.workers import claims, switching
 from bootd.workers.switching import Manner
 from bootd.workers.work import GivenUp, Work
 
@@ -70,7 +70,7 @@ def _prepare(work: Work) -> None:
     except (NotFound, Refused) as error:
         raise GivenUp(str(error)) from error
     _check_slot(work)
-    if busy := _busy(work.store, work.job):
+    if busy := _busy(work.store, work.job, work.now):
         with work.commit(wait_s=BUSY_S, note=f"waits: {busy}"):
             pass
         return
@@ -88,13 +88,16 @@ def _check_slot(work: Work) -> None:
         raise GivenUp(held)
 
 
-def _busy(reads: Reads, job: Job) -> str:
-    """Return which job is at work on the node; one that has not begun waits for us."""
-    for part in reads.open_parts_of(job.nodes[0]):
+def _busy(reads: Reads, job: Job, now: datetime) -> str:
+    """Return which job is at work on the node, or has it before us; one that has not begun waits for us."""
+    [node] = job.nodes
+    for part in reads.open_parts_of(node):
         other = reads.find(Job, part.job)
-        if other is not None and other.id != job.id and other.step and part.outcome is Outcome.OPEN:
+        is_begun = part.outcome is Outcome.OPEN and part.step != HELD
+        if other is not None and other.id != job.id and other.step and is_begun:
             return f"job {other.id} ({other.kind}) is at work on {part.node}"
-    return ""
+    before = claims.first_in_line(reads, job, {node}, now)
+    return f"job {before[node]} was there first" if before else ""
 
 
 def _is_open(reads: Reads, number: int) -> bool:
@@ -120,7 +123,7 @@ def _call(work: Work) -> None:
     with work.commit(SWITCH, facts=facts) as change:
         if change.host(node) is None:
             raise GivenUp(f"there is no host {node} any more")
-        if busy := _busy(change, work.job):
+        if busy := _busy(change, work.job, work.now):
             raise GivenUp(busy)
         _take_order_back(work, change.remove_override)
         if not is_there:

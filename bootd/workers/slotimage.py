@@ -13,7 +13,7 @@ from bootd.model.images import identity_of
 from bootd.services.payload import UNPACKED, NotForSlot, root_of
 from bootd.services.tasks import SENT
 from bootd.workers import unpacking
-from bootd.workers.rounds import UNPACK, image_of
+from bootd.workers.errand import UNPACK, image_of
 from bootd.workers.sessions import CALL
 from bootd.workers.unpacking import Shown, said
 from bootd.workers.work import GivenUp, Work
@@ -45,15 +45,15 @@ def unpack(work: Work) -> None:
         size = size or disk.size
         file_system = str(_described(disk.path, start, size).get("file_system", ""))
         packed = unpacking.pack(work, start, size, shown)
-    with work.commit(CALL, facts={SENT: as_sent(packed, file_system)}, note=""):
+    with work.commit(CALL, facts={SENT: as_sent(packed, file_system, size)}, note=""):
         work.note_parts(shown.done())
 
 
-def as_sent(packed: Unpacked, file_system: str) -> dict[str, Any]:
+def as_sent(packed: Unpacked, file_system: str, needs: int = 0) -> dict[str, Any]:
     """Return what is told of it to nodes, which know it by its own digest, and to whoever sends it later."""
     parts = (ImagePart(UNPACKED, packed.size, packed.digest),)
     known = {"size": packed.size, "sha256": packed.digest, "identity": identity_of(parts)}
-    return known | {"file_system": file_system}
+    return known | {"file_system": file_system, "needs": needs}
 
 
 def _described(disk: Path, start: int, size: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from bootd.drivers.faults import PowerLost
 from bootd.drivers.power import PowerState
 from bootd.model import DiskImage, ImageKind, JobPart, Outcome, Slot, Target, TargetKind
 from bootd.services import images, jobs
+from bootd.services.jobs import HELD
 from bootd.services.payload import payload_of
 from bootd.services.tasks import task_text
 from bootd.workers.capture import CALL, CLOSE, KEEP
@@ -295,6 +296,24 @@ def test_capture_waits_for_a_job_that_is_at_work_on_the_node(studio: Studio) -> 
     Engine(studio.context, studio.handlers).run(1)
     assert studio.now.note == "waits: job 5 (write-slot) is at work on node1"
     assert studio.switched() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "note"), [(1, "waits: job 1 was there first"), (5, "1 nodes: 1 starting")]
+)
+def test_capture_waits_for_an_older_job_whose_turn_it_is_and_for_no_younger_one(
+    studio: Studio, number: int, note: str
+) -> None:
+    theirs = a_job(number, state="running", step="turn", reservation=None, deployment=None, nodes=("node1",))
+    if number == 1:
+        studio.keep(theirs)
+    order = studio.order()
+    studio.keep(theirs)
+    with studio.store.transaction("anna", "test") as change:
+        change.put_job_parts([JobPart(number, "node1", HELD)])
+    studio.context.tree.root.mkdir()
+    Engine(studio.context, studio.handlers).run(order.id)
+    assert studio.now.note == note
 
 
 def test_dark_store_that_cannot_be_written_fails_before_the_node_is_touched(studio: Studio) -> None:

@@ -74,7 +74,7 @@ def test_slot_of_that_node_is_not_planned_to_be_written(studio: Studio) -> None:
     assert planned(studio) == [JobKind.WRITE_SLOT]
 
 
-def test_slot_that_is_to_be_written_already_waits(tmp_path: Path) -> None:
+def test_node_whose_slot_is_to_be_written_already_waits_and_the_others_do_not(tmp_path: Path) -> None:
     shop = a_shop(tmp_path)
     shop.book(("node1", "node2"))
     of_none = {"reservation": None, "deployment": None}
@@ -82,8 +82,8 @@ def test_slot_that_is_to_be_written_already_waits(tmp_path: Path) -> None:
     with shop.store.transaction("anna", "test") as change:
         change.put_job_parts([JobPart(9, "node1", "reading")])
     Engine(shop.context, shop.handlers).run(1)
-    assert shop.job().note == "waits: job 9 captures a slot of node1"
-    assert shop.switched() == []
+    assert shop.part("node1").note == "waits for job 9, which captures a slot of it"
+    assert {node for _, node in shop.switched()} == {"node2"}
 
 
 def test_project_s_own_booking_goes_on(studio: Studio) -> None:

@@ -15,7 +15,7 @@ from bootd.drivers.faults import Refuse, Unreachable
 from bootd.errors import BootdError
 from bootd.lifecycle import RESERVATION
 from bootd.model import Deployment, Job, Reservation
-from bootd.services import jobs, reservations, slots
+from bootd.services import deploy, jobs, reservations, slots
 from tests.helpers.site import NOON
 from tests.helpers.world import World
 
@@ -55,6 +55,13 @@ class Histories(RuleBasedStateMachine):
     def book(self, project: str, nodes: str, start: int, length: float) -> None:
         with suppress(BootdError):  # a refusal with its reason is an answer
             self.world.book(self.hour + start, self.hour + start + length, nodes, project)
+
+    @rule(project=PROJECTS, nodes=NODES, slot=st.none() | st.integers(5, 7), length=st.sampled_from([0.2, 1]))
+    def deploy(self, project: str, nodes: str, slot: int | None, length: float) -> None:
+        ends_at = self.world.clock() + timedelta(hours=length)
+        order = deploy.Order(f"{project}/debian", nodes, slot=slot, ends_at=ends_at)
+        with suppress(BootdError):  # a refusal with its reason is an answer
+            deploy.deploy(self.world.store, "anna", order, clock=self.world.clock)
 
     @rule(data=st.data(), hours=st.sampled_from([-2, -0.5, 0.5, 4]))
     def extend(self, data: Any, hours: float) -> None:

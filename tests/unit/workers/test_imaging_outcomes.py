@@ -1,7 +1,6 @@
 """What goes wrong while slots are written has a name in the job, and leaves nothing to be tidied by hand."""
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from bootd.boot.snapshot import Policy
 from bootd.drivers.faults import Refuse
 from bootd.drivers.power.fake import Start
 from bootd.drivers.transport.course import Fate
-from bootd.model import Assignment, DeployedNode, Deployment, Outcome, Role, Slot, Target, TargetKind
+from bootd.model import Assignment, DiskImage, Outcome, Target, TargetKind
 from bootd.services import jobs
 from tests.helpers.deeds import a_reservation
 from tests.helpers.imaging import NODES, SIZE, Shop, a_shop, ready
@@ -68,6 +67,45 @@ def test_an_image_that_is_cut_off_while_its_nodes_are_called_leaves_no_slot_mark
     assert boots(shop).target == DEFAULT
 
 
+def never_verified(shop: Shop) -> DiskImage:
+    """Have the shop's image as a scan finds it: nobody knows its digests."""
+    parts = tuple(replace(part, sha256="") for part in shop.image.parts)
+    image = replace(shop.image, parts=parts, state="registered", verified_at=None)
+    shop.keep(image)
+    return image
+
+
+def test_an_image_that_was_never_verified_is_read_before_it_is_sent_and_nodes_compare_with_that(
+    shop: Shop,
+) -> None:
+    image = never_verified(shop)
+    assert image.identity == "ref:mesh/debian@1"
+    shop.book(image=image)
+    shop.keep(a_reservation(9, nodes=NODES, images=()))
+    shop.run()
+    everybody = shop.part("")
+    assert (everybody.step, everybody.octets) == ("compare", image.size)
+    shop.keep(a_reservation(9, nodes=NODES, images=(), state="ended"))
+    shop.live(60)
+    found = shop.store.find(DiskImage, "mesh/debian@1")
+    assert found is not None
+    assert (found.state, found.identity) == ("dark", shop.image.identity)
+    assert (shop.job().state, shop.deployment().digest) == ("done", shop.image.identity)
+    assert {slot.digest for slot in shop.store.slots()} == {shop.image.identity}
+
+
+def test_an_image_that_turns_out_damaged_when_it_is_verified_touches_no_node(shop: Shop) -> None:
+    image = never_verified(shop)
+    (image_file(shop).parent / "SHA256SUMS").write_text(f"{'0' * 64}  {image_file(shop).name}\n")
+    shop.book(image=image)
+    shop.live(60)
+    assert (shop.job().state, shop.slots(), shop.switched()) == ("failed", {}, [])
+    assert "image mesh/debian@1 is damaged: " in shop.job().note
+    found = shop.store.find(DiskImage, "mesh/debian@1")
+    assert found is not None
+    assert found.state == "damaged"
+
+
 # -- disks and slots --------------------------------------------------------------------------
 
 
@@ -115,37 +153,6 @@ def test_a_node_whose_token_is_refused_is_left_out_with_that_reason(shop: Shop) 
     assert shop.slots() == {**ready("node1", "node3"), "node2": "writing"}
     shop.live(600)
     assert (shop.slots()["node2"], told in shop.part("node2").note) == ("damaged", True)
-
-
-def test_a_slot_that_a_running_booking_boots_is_not_written(shop: Shop) -> None:
-    other = shop.add_image(b"theirs".ljust(512), "mesh/theirs")
-    theirs = Deployment(
-        *(9, 9, Role.MESH, other.ref, other.identity, ("node3",), NOON),
-        slot=7,
-        state="run",
-        flipped_at=NOON,
-    )
-    shop.keep(a_reservation(9, nodes=("node3",), ends_at=NOON + timedelta(hours=9)), theirs)
-    shop.keep(Slot("node3", 7, other.ref, other.identity, "ready"), DeployedNode(9, "node3", "running"))
-    shop.book()
-    shop.live(60)
-    assert shop.job().note == "waits: node3 is held by reservation 9"
-    assert (shop.slots(), shop.switched()) == ({"node3": "ready"}, [])
-
-
-def test_a_slot_that_a_coming_booking_counts_on_is_not_written(shop: Shop) -> None:
-    other = shop.add_image(b"theirs".ljust(512), "mesh/theirs")
-    later = a_reservation(9, nodes=("node3",), state="booked", starts_at=NOON + timedelta(hours=5))
-    theirs = Deployment(
-        *(9, 9, Role.MESH, other.ref, other.identity, ("node3",), NOON), slot=7, state="hd-ready"
-    )
-    shop.keep(later, theirs, Slot("node3", 7, other.ref, other.identity, "ready"))
-    shop.keep(DeployedNode(9, "node3", "ready"))
-    shop.book()
-    shop.live(60)
-    assert (shop.job().state, shop.slots(), shop.switched()) == ("failed", {"node3": "ready"}, [])
-    assert "slot 7 cannot be written with mesh/debian@1" in shop.job().note
-    assert "reservation 9" in shop.job().note
 
 
 # -- the order to boot the imager -------------------------------------------------------------

@@ -10,7 +10,6 @@ from bootd.drivers.transport import SessionMissing
 from bootd.drivers.transport.course import Fate
 from bootd.model import (
     DeployedNode,
-    ImageRef,
     Outcome,
     Slot,
     Target,
@@ -18,7 +17,6 @@ from bootd.model import (
 )
 from bootd.services import jobs
 from bootd.services.tasks import task_text
-from tests.helpers.deeds import a_reservation
 from tests.helpers.imaging import NODES, PACE, SIZE, Shop, a_shop, ready
 from tests.helpers.site import a_host
 
@@ -282,36 +280,6 @@ def test_a_dark_store_that_is_away_is_waited_for(shop: Shop) -> None:
     root.with_name("elsewhere").rename(root)
     shop.live(200)
     assert shop.job().state == "done"
-
-
-def test_a_slot_that_somebody_pinned_is_not_written(shop: Shop) -> None:
-    shop.keep(Slot("node2", 7, ImageRef("orbit", "old", 1), "sha256:old", "ready", pinned=True))
-    shop.book()
-    shop.run()
-    assert (shop.job().state, shop.slots()) == ("failed", {"node2": "ready"})
-    assert "pinned" in shop.job().note
-
-
-def test_nodes_that_somebody_has_are_not_taken_from_him(shop: Shop) -> None:
-    shop.keep(a_reservation(9, nodes=("node3",), images=()))
-    shop.book()
-    shop.live(60)
-    assert (shop.switched(), shop.slots()) == ([], {})
-    assert shop.job().note == "waits: node3 is held by reservation 9"
-    shop.keep(a_reservation(9, nodes=("node3",), images=(), state="ended"))
-    shop.live(150)
-    assert shop.job().state == "done"
-
-
-def test_two_jobs_do_not_write_to_one_node_at_once(shop: Shop) -> None:
-    other = shop.add_image(b"b" * SIZE, "mesh/other")
-    shop.book()
-    shop.book(("node3", "node4"), other, 8)
-    shop.live(until="watch")
-    assert shop.job(2).note == "waits: job 1 writes to node3"
-    shop.live(300)
-    assert (shop.job(1).state, shop.job(2).state) == ("done", "done")
-    assert shop.slots(8) == ready("node3", "node4")
 
 
 # -- what nodes are told, and tell ------------------------------------------------------------

@@ -1,0 +1,79 @@
+"""Who has a node, while a job wants to write to a slot of it: a reservation, or another job.
+
+Of two jobs that wait for one node the older one has it first. A job that has its nodes never waits
+for others before it gives them back, so that none waits for ever.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from bootd.model import Job, JobKind, Outcome
+from bootd.services.jobs import CANCEL, FAILING, HELD, OPEN
+from bootd.store import Reads
+
+_DOES = {JobKind.WRITE_SLOT: "which writes to it", JobKind.CAPTURE: "which captures a slot of it"}
+_SWITCHES = "which switches it"
+
+
+def holders(reads: Reads, job: Job, nodes: Iterable[str], slot: int | None, now: datetime) -> dict[str, str]:
+    """Return who has *nodes* now, as it goes on after "waits"; those that are free for *job* are left out."""
+    wanted = set(nodes)
+    found = _engaged(reads, job, wanted, slot)
+    before = first_in_line(reads, job, wanted - found.keys(), now)
+    return found | {node: f" for job {number}, which was there first" for node, number in before.items()}
+
+
+def first_in_line(reads: Reads, job: Job, nodes: set[str], now: datetime) -> dict[str, int]:
+    """Return which older job waits for each of *nodes* and may have it now."""
+    found: dict[str, int] = {}
+    if not nodes:
+        return found
+    older = [each for each in reads.jobs(states=OPEN, kind=JobKind.WRITE_SLOT) if each.id < job.id]
+    for each in reversed(older):
+        is_next = each.state == "waiting" and each.is_due(now)  # its worker is about to look
+        waits = _parts(reads, each, held=True) if is_next or each.step else set()
+        if CANCEL in each.facts or FAILING in each.facts or not (shared := waits & nodes - found.keys()):
+            continue
+        free = shared - _engaged(reads, each, shared, None).keys()
+        found |= dict.fromkeys(sorted(free), each.id)
+    return found
+
+
+def _engaged(reads: Reads, job: Job, wanted: set[str], slot: int | None) -> dict[str, str]:
+    """Return who has any of *wanted* at this moment, whoever else waits for them."""
+    found: dict[str, str] = {}
+    for other in reads.reservations_in(("active",)):
+        shared = wanted.intersection(other.nodes)
+        if other.id == job.reservation or not shared:
+            continue
+        booted = {
+            node
+            for deployment in reads.deployments_of(other.id)
+            if deployment.slot == slot is not None and deployment.flipped_at is not None
+            for node in deployment.nodes
+        }
+        for node in shared:
+            boots = f"slot {slot} is booted by" if node in booted else "it is held by"
+            found[node] = f": {boots} reservation {other.id}"
+    for other_job in reversed(reads.jobs(states=OPEN)):
+        for node in wanted & _busy_with(reads, job, other_job) - found.keys():
+            found[node] = f" for job {other_job.id}, {_DOES.get(other_job.kind, _SWITCHES)}"
+    return found
+
+
+def _busy_with(reads: Reads, job: Job, other: Job) -> set[str]:
+    """Return the nodes that *other* is at work on, or has still to switch for another reservation."""
+    if other.id == job.id:
+        return set()
+    if other.kind in _DOES:
+        return _parts(reads, other, held=False) if other.step else set()
+    if other.kind in (JobKind.START, JobKind.END) and other.reservation != job.reservation:
+        return _parts(reads, other, held=False)
+    return set()
+
+
+def _parts(reads: Reads, job: Job, *, held: bool) -> set[str]:
+    """Return the nodes of a job that are not done: those that wait for somebody else, or the others."""
+    parts = [part for part in reads.job_parts(job.id) if part.node and part.outcome is Outcome.OPEN]
+    steps = (HELD, "") if held else (HELD,)
+    return {part.node for part in parts if (part.step in steps) is held}
