@@ -89,7 +89,11 @@ class LunPair:
 
 @dataclass(frozen=True, slots=True)
 class LunClone:
-    """One node's own copy of one side of a pair, and how the node logs in. Its secret is derived."""
+    """One node's own copy of one side of a pair as it was then, and how the node logs in.
+
+    Its secret is derived. Each one that is made has a name of its own, so that nobody who was logged
+    in to an earlier one gets at it.
+    """
 
     volume: str  # its name on the LUN backend
     group: str
@@ -100,6 +104,13 @@ class LunClone:
     target: str = ""  # iSCSI name; "" until it is exported
     lun: int = 0
     portals: tuple[str, ...] = ()  # "address:port", the first to be tried first
+    deployment: int = 0  # that it was made for
+    digest: str = ""  # of the image it was made of; "": no node may boot it any more
+    made_at: datetime | None = None  # a node that started before boots another
+
+    def is_of(self, side: LunSide) -> bool:
+        """Tell whether it was made of what *side* holds now."""
+        return self.digest != "" and self.digest == side.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,10 @@ OCTETS = "octets"  # of the image: what lead times are learned from
 REPARTITION = "repartition"  # this job may divide disks of another layout
 CALLED_AT = "called_at"  # when its nodes were called last, in ISO form
 SLOT, IMAGE = "slot", "image"  # of a capture: which slot, and PROJECT/NAME it becomes
-_OF_THE_ORDER = (AT, OCTETS, REPARTITION, SLOT, IMAGE)  # kept by a new try
+THEN_START = "then_start"  # of one that makes clones: its nodes are started anew afterwards
+RENEW = "renew"  # of one that makes clones: its nodes have some, which they boot until the new ones are there
+GENERATION = "generation"  # of the clones that it makes for its deployment; 1 where it is not named
+_OF_THE_ORDER = (AT, OCTETS, REPARTITION, SLOT, IMAGE, THEN_START, RENEW)  # kept by a new try
 
 PLACING = (JobKind.STAGE_LUN, JobKind.WRITE_SLOT)  # bring the image of one deployment to its place
 CARRYING = (*PLACING, JobKind.CAPTURE)  # steps of theirs take as long as an image is large
@@ -53,6 +56,9 @@ def add(
     note: str = "",
 ) -> Job:
     """Write a job down that is due now, with a part for each of its nodes."""
+    told = dict(facts or {})
+    if kind is JobKind.STAGE_LUN and deployment is not None:
+        told |= _next_generation(change, reservation, deployment)
     job = Job(
         id=change.next_id(Job),
         kind=kind,
@@ -63,11 +69,28 @@ def add(
         created_by=by,
         due_at=now,
         note=note,
-        facts=dict(facts or {}),
+        facts=told,
     )
     change.keep(job)
     change.put_job_parts(JobPart(job.id, node) for node in job.nodes)
     return job
+
+
+def generation(job: Job) -> int:
+    """Return which generation of clones a job makes for its deployment."""
+    return int(job.facts.get(GENERATION, 1))
+
+
+def generations(reads: Reads, reservation: int | None, deployment: int) -> int:
+    """Return the last generation of clones that was ever ordered for a deployment; 0: none."""
+    kind = JobKind.STAGE_LUN
+    found = reads.jobs(kind=kind, reservation=reservation, deployment=deployment)
+    return max((generation(job) for job in found), default=0)
+
+
+def _next_generation(reads: Reads, reservation: int | None, deployment: int) -> dict[str, int]:
+    following = generations(reads, reservation, deployment) + 1
+    return {GENERATION: following} if following > 1 else {}
 
 
 def find(reads: Reads, number: int) -> Job:
@@ -104,10 +127,13 @@ def cancel(store: Store, actor: str, number: int, *, clock: Clock) -> Job:
         taken = take_back(change, job, by=actor, now=clock())
         if not taken.ended_at or job.kind not in PLACING:
             return taken
-        deployment = _deployment(change, job)
+        deployment, note = _deployment(change, job), f"job {job.id} was taken back by {actor}"
         if deployment is not None and deployment.state == "sched":  # else the calendar made the job anew
-            note = f"job {job.id} was taken back by {actor}"
             deployments.moved(change, deployment, "fail", note=note)
+        elif deployment is not None and job.kind is JobKind.STAGE_LUN:
+            for node in change.deployed_nodes(deployment.id):
+                if node.node in job.nodes and node.state == "waiting":  # for this job's clones
+                    deployments.node_moved(change, node, "fail", note=note, changed_at=clock())
     return taken
 
 
@@ -145,6 +171,9 @@ def retry(store: Store, actor: str, number: int, *, clock: Clock) -> Job:
         change.put_job_parts(JobPart(number, node) for node in left)
         if job.kind in PLACING:
             _place_again(change, job, left)
+        facts = {name: job.facts[name] for name in _OF_THE_ORDER if name in job.facts}
+        if job.kind is JobKind.STAGE_LUN and job.deployment is not None:
+            facts |= _next_generation(change, job.reservation, job.deployment)
         again = replace(
             job,
             state=state,
@@ -153,7 +182,7 @@ def retry(store: Store, actor: str, number: int, *, clock: Clock) -> Job:
             due_at=clock(),
             began_at=None,
             ended_at=None,
-            facts={name: job.facts[name] for name in _OF_THE_ORDER if name in job.facts},
+            facts=facts,
         )
         change.keep(again)
     return again

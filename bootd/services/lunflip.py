@@ -3,7 +3,8 @@
 The nodes of the reservation under way follow: their deployment is from then on that of the image
 on the side that is active now, each node boots its clone of that side, made first if it has none,
 and is started anew. Their clones of the other side stay as they are, so that the same flip back
-gives them what they had. What is booked for later is not touched: its start makes its own side active.
+gives them what they had, unless something else was staged there meanwhile. What is booked for later
+is not touched: its start makes its own side active.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,9 @@ from bootd.errors import Refused
 from bootd.lifecycle import NODE
 from bootd.model import DeployedNode, Deployment, ImageRef, Job, JobKind, LunPair, Reservation
 from bootd.services import jobs, luns
+from bootd.services.jobs import THEN_START
 from bootd.store import Reads, Store, Transaction
 
-THEN_START = "then_start"  # fact of a job that makes clones: its nodes are started anew afterwards
 _TO_WAITING = {"running": ("restart", "fail", "retry"), "ready": ("fail", "retry"), "failed": ("retry",)}
 _TO_READY = {"running": ("restart",), "waiting": ("place",), "failed": ("place",)}
 
@@ -116,18 +117,24 @@ def _follow(
         deployment, image=image, digest=pair.sides[pair.active].digest, side=pair.active, flipped_at=now
     )
     change.keep(moved)
-    made = {clone.volume for clone in change.clones(pair.group, pair.active)}
+    made = _clones_of_now(change, moved, pair)
     nodes = {node.node: node for node in change.deployed_nodes(deployment.id)}
     followers = []
     for name in deployment.nodes:
-        volume = luns.clone_volume(moved, pair.active, name)
-        has_clone = volume in made
+        volume = made.get(name)
         node = nodes.get(name) or DeployedNode(deployment.id, name)
-        change.keep(_placed(node, volume, now) if has_clone else made_anew(node, pair.active, now))
+        change.keep(_placed(node, volume, now) if volume else _made_anew(node, pair.active, now))
         followers.append(
-            Follower(name, reservation.id, reservation.project, deployment.image, image, has_clone)
+            Follower(name, reservation.id, reservation.project, deployment.image, image, volume is not None)
         )
     return followers
+
+
+def _clones_of_now(reads: Reads, deployment: Deployment, pair: LunPair) -> dict[str, str]:
+    """Return the nodes that have a clone of what the active side holds now, and which."""
+    found = reads.clones(pair.group, pair.active)
+    own = [each for each in found if each.deployment == deployment.id and each.is_of(pair.sides[pair.active])]
+    return {clone.node: clone.volume for clone in own}
 
 
 def _placed(node: DeployedNode, volume: str, now: datetime) -> DeployedNode:
@@ -135,7 +142,7 @@ def _placed(node: DeployedNode, volume: str, now: datetime) -> DeployedNode:
     return replace(_after(node, _TO_READY), volume=volume, note="", changed_at=now)
 
 
-def made_anew(node: DeployedNode, side: int, now: datetime) -> DeployedNode:
+def _made_anew(node: DeployedNode, side: int, now: datetime) -> DeployedNode:
     """Return *node* as it is before it has its clone of *side*."""
     note = f"its clone of side {luns.SIDES[side]} is being made"
     return replace(_after(node, _TO_WAITING), volume="", note=note, changed_at=now)

@@ -1,4 +1,8 @@
-"""New clones for nodes whose disks are broken: of the image that they run, without what they wrote."""
+"""New clones for nodes whose disks are broken: of the image that they run, without what they wrote.
+
+Nothing changes for a node until its new clone is there: a job that fails or is taken back leaves it the
+old one. That one stays, under its own name, for the system which may still run from it, until it is left.
+"""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,10 +12,9 @@ from bootd.clock import Clock
 from bootd.errors import Refused
 from bootd.model import Job, JobKind
 from bootd.services import jobs, luns, nodeset
-from bootd.services.lunflip import THEN_START, check_no_jobs, made_anew, under_way
+from bootd.services.jobs import RENEW, THEN_START
+from bootd.services.lunflip import check_no_jobs, under_way
 from bootd.store import Store, Transaction
-
-RENEW = "renew"  # fact of a job that makes clones: those that are there go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,6 @@ def _renew(change: Transaction, actor: str, group: str, wanted: list[str], clock
             continue
         check_no_jobs(change, reservation)
         left.difference_update(own)
-        for node in change.deployed_nodes(deployment.id):
-            if node.node in own:
-                change.keep(made_anew(node, deployment.side, clock()))
-        luns.drop_clones(change, [luns.clone_volume(deployment, deployment.side, name) for name in own])
         yield jobs.add(
             change,
             JobKind.STAGE_LUN,

@@ -2,8 +2,9 @@
 
 A pair has two volumes that no machine ever writes to. What a node boots is its own clone of one
 of them, made for one deployment, with a name and a secret of its own: a project that learned how
-its nodes log in cannot log in to what the next project gets. Flipping a pair is therefore
-a change of records alone, and what runs goes on running on its clone.
+its nodes log in cannot log in to what the next project gets, and a system that goes on running
+on a clone that was replaced not to the one that took its place: a new generation has new names.
+Flipping a pair is therefore a change of records alone, and what runs goes on running on its clone.
 """
 
 import base64
@@ -20,8 +21,8 @@ from bootd.drivers.lun.base import BLOCK
 from bootd.errors import BadValue, BootdError, Conflict, NotFound, Refused
 from bootd.formats.fields import nearest
 from bootd.lifecycle import LUN
-from bootd.model import Deployment, ImageRef, JobKind, LunClone, LunPair, LunSide, check_name
-from bootd.services.jobs import OPEN
+from bootd.model import Deployment, ImageRef, LunClone, LunPair, LunSide, check_name
+from bootd.services.jobs import generations
 from bootd.store import Reads, Store, Transaction
 from bootd.units import parse_size
 
@@ -297,25 +298,44 @@ def initiator(base_iqn: str, node: str) -> str:
 
 
 def new_clone(
-    deployment: Deployment, side: int, node: str, base_iqn: str, *, one_login: bool = False
+    deployment: Deployment,
+    side: int,
+    node: str,
+    base_iqn: str,
+    *,
+    generation: int = 1,
+    one_login: bool = False,
 ) -> LunClone:
     """Return the record of the clone that *node* gets for *deployment*, not exported yet.
 
     It logs in as its volume, so that who once ran there cannot log in to the next clone.
     *one_login*: as itself, where the target knows it by one name for all its clones.
     """
-    volume = clone_volume(deployment, side, node)
+    volume = clone_volume(deployment, side, node, generation)
     user = volume_name("node", node) if one_login else volume
-    return LunClone(volume, str(deployment.group), side, node, initiator(base_iqn, node), user)
+    return LunClone(
+        volume,
+        str(deployment.group),
+        side,
+        node,
+        initiator(base_iqn, node),
+        user,
+        deployment=deployment.id,
+        digest=deployment.digest,
+    )
 
 
-def clone_volume(deployment: Deployment, side: int, node: str) -> str:
-    return volume_name(str(deployment.group), SIDES[side], node, str(deployment.id))
+def clone_volume(deployment: Deployment, side: int, node: str, generation: int = 1) -> str:
+    """Return the name of the clone: GROUP.SIDE.NODE.DEPLOYMENT, from the second generation on with it."""
+    made_for = f"{deployment.id}-{generation}" if generation > 1 else str(deployment.id)
+    return volume_name(str(deployment.group), SIDES[side], node, made_for)
 
 
-def keep_clone(change: Transaction, clone: LunClone, export: Export) -> LunClone:
+def keep_clone(
+    change: Transaction, clone: LunClone, export: Export, *, made_at: datetime | None = None
+) -> LunClone:
     """Keep a clone as it is exported."""
-    kept = replace(clone, target=export.target, lun=export.lun, portals=export.portals)
+    kept = replace(clone, target=export.target, lun=export.lun, portals=export.portals, made_at=made_at)
     change.keep(kept)
     return kept
 
@@ -326,31 +346,22 @@ def drop_clones(change: Transaction, volumes: Iterable[str]) -> None:
         change.discard(LunClone, volume)
 
 
+def clone_names(reads: Reads, deployment: Deployment) -> list[str]:
+    """Return the name of every clone that was ever ordered for *deployment*, on either side."""
+    if deployment.group is None:
+        return []
+    last = max(1, generations(reads, deployment.reservation, deployment.id))
+    return [
+        clone_volume(deployment, side, node, generation)
+        for side in range(len(SIDES))
+        for node in deployment.nodes
+        for generation in range(1, last + 1)
+    ]
+
+
 def clone_volumes(reads: Reads, deployment: Deployment) -> list[str]:
     """Return every volume that may have been made for *deployment*, written down or not."""
     if deployment.group is None:
         return []
-    known = {clone.volume for clone in reads.clones(deployment.group)}
-    names = [
-        (side == deployment.side, clone_volume(deployment, side, node))
-        for side in range(len(SIDES))
-        for node in deployment.nodes
-    ]
-    return [volume for is_own, volume in names if is_own or volume in known]
-
-
-def stale_clones(reads: Reads, group: str) -> list[LunClone]:
-    """Return the clones of a pair that nobody needs, but for those that an END job is about to remove.
-
-    A deployment that was flipped by hand keeps its clones of the other side until that is written.
-    """
-    pair = named(reads, group)
-    leaving = [job.reservation for job in reads.jobs(states=OPEN, kind=JobKind.END) if job.reservation]
-    keeping = [*users(reads, group), *(each for number in leaving for each in reads.deployments_of(number))]
-    side_of = {volume: each.side for each in keeping for volume in clone_volumes(reads, each)}
-    return [
-        clone
-        for clone in reads.clones(group)
-        if clone.volume not in side_of
-        or (clone.side != side_of[clone.volume] and pair.sides[clone.side].state == "staging")
-    ]
+    known = [clone.volume for clone in reads.clones(deployment.group) if clone.deployment == deployment.id]
+    return list(dict.fromkeys([*known, *clone_names(reads, deployment)]))

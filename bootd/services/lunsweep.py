@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from bootd.drivers.errors import DriverError
 from bootd.drivers.lun import LunBackend, LunBusy, Session, Volume, volume_name
 from bootd.model import Deployment, LunClone, LunPair
-from bootd.services import luns
+from bootd.services import lunneeds, luns
 from bootd.services.jobs import OPEN
 from bootd.store import Reads, Store
 
-_CLONE = re.compile(r"(?P<group>[^.]+)\.(?P<side>[ab])\.(?P<node>[^.]+)\.(?P<deployment>[1-9][0-9]*)\Z")
+_CLONE = re.compile(
+    r"(?P<group>[^.]+)\.(?P<side>[ab])\.(?P<node>[^.]+)\.(?P<deployment>[1-9][0-9]*)"
+    r"(?:-[1-9][0-9]*)?\Z"
+)
 _DIGESTED = re.compile(r".+-[0-9a-f]{12}\Z")  # see `volume_name`
 UNKNOWN = "no record knows it: bootd luns gc deletes it"
 UNPAIRED = "its pair was removed: bootd luns gc deletes it"
@@ -78,8 +81,10 @@ def sweep(
 def needed(reads: Reads) -> set[str]:
     """Return the volumes that pairs, and deployments that are not over yet, count on."""
     volumes = {side.volume for pair in reads.every(LunPair) for side in pair.sides}
-    for deployment in _living(reads):
-        volumes.update(_names(deployment))
+    for deployment in _at_work(reads):
+        volumes.update(luns.clone_volumes(reads, deployment))
+    for deployment in reads.deployments_in(("sched", *luns.NEEDING)):
+        volumes.update(lunneeds.booted_clones(reads, deployment))
     return volumes
 
 
@@ -97,9 +102,8 @@ class _Needs:
         return volume in self._volumes
 
 
-def _living(reads: Reads) -> Iterator[Deployment]:
-    """Yield the deployments to LUNs that are under way, or that a job is still at."""
-    yield from (each for each in reads.deployments_in(("sched", *luns.NEEDING)) if each.group is not None)
+def _at_work(reads: Reads) -> Iterator[Deployment]:
+    """Yield the deployments to LUNs that a job is still at: it may be making any clone of theirs."""
     numbers = {job.reservation for job in reads.jobs(states=OPEN, limit=100_000) if job.reservation}
     for deployment in reads.deployments_for(numbers):
         if deployment.group is not None:
@@ -124,7 +128,7 @@ def _garbage(reads: Reads, volumes: Sequence[Volume], groups: set[str] | None) -
             why = UNPAIRED
         elif group is None and (found := _CLONE.match(name)) and _is_side(found, volume.parent):
             group = found["group"]
-            why = "" if _is_of(reads.find(Deployment, int(found["deployment"])), name) else UNKNOWN
+            why = "" if _is_of(reads, reads.find(Deployment, int(found["deployment"])), name) else UNKNOWN
         elif group is None and _DIGESTED.match(name) and (parent := group_of_side.get(volume.parent)):
             if parent not in digested:
                 digested[parent] = _ever_made(reads, parent)
@@ -143,22 +147,14 @@ def _is_side(found: re.Match[str], parent: str) -> bool:
     return parent == volume_name(found["group"], found["side"])
 
 
-def _is_of(deployment: Deployment | None, volume: str) -> bool:
-    if deployment is None or deployment.group is None:
-        return False
-    return volume in _names(deployment)
+def _is_of(reads: Reads, deployment: Deployment | None, volume: str) -> bool:
+    return deployment is not None and volume in luns.clone_names(reads, deployment)
 
 
 def _ever_made(reads: Reads, group: str) -> set[str]:
     """Return the names of all clones that were ever made of a pair: those with a digest tell nothing else."""
     found = [deployment for deployment in reads.every(Deployment) if deployment.group == group]
-    return {name for deployment in found for name in _names(deployment)}
-
-
-def _names(deployment: Deployment) -> Iterator[str]:
-    """Yield the clones that a deployment has, or may have had."""
-    for side in range(len(luns.SIDES)):
-        yield from (luns.clone_volume(deployment, side, node) for node in deployment.nodes)
+    return {name for deployment in found for name in luns.clone_names(reads, deployment)}
 
 
 # -- deleting -------------------------------------------------------------------------------

@@ -112,7 +112,9 @@ class _Hearing:
             return False
         given = _script_of(self.change, word)
         given_at = word.given_at or (given and given[0])
-        if given_at is None or given_at < deployment.flipped_at or (given and given[1] != str(place)):
+        if given_at is None or given_at < _since(deployment.flipped_at, place):
+            return False
+        if given and given[1] != str(place):
             return False
         # given up, and there it is after all: only if we know what it was given
         return node.state in ("ready", RUNNING) or (node.state == "failed" and given is not None)
@@ -178,6 +180,12 @@ class _Hearing:
         if not word.is_proved:
             return job.kind is JobKind.START
         return word.job is not None or word.state == RUNNING or job.kind not in _IMAGING
+
+
+def _since(flipped_at: datetime, place: Place) -> datetime:
+    """Return since when the node is given what it is given now: its clone may have been made anew."""
+    made_at = place.clone.made_at if place.clone is not None else None
+    return flipped_at if made_at is None else max(flipped_at, made_at)
 
 
 def _is_settled(node: DeployedNode, at: datetime) -> bool:

@@ -109,12 +109,27 @@ _CLONE_COLUMNS = (
     "target",
     "lun",
     "portals",
+    "made_for",
+    "digest",
+    "made_at",
 )
 
 
 def _clone_row(clone: LunClone) -> dict[str, Any]:
-    row = {name: getattr(clone, name) for name in _CLONE_COLUMNS if name != "group_name"}
-    return row | {"group_name": clone.group, "portals": list(clone.portals)}
+    return {
+        "volume": clone.volume,
+        "group_name": clone.group,
+        "side": clone.side,
+        "node": clone.node,
+        "initiator": clone.initiator,
+        "chap_user": clone.chap_user,
+        "target": clone.target,
+        "lun": clone.lun,
+        "portals": list(clone.portals),
+        "made_for": clone.deployment,
+        "digest": clone.digest,
+        "made_at": _when(clone.made_at),
+    }
 
 
 def clone_of(row: Row) -> LunClone:
@@ -129,6 +144,9 @@ def clone_of(row: Row) -> LunClone:
         target=row["target"],
         lun=row["lun"],
         portals=tuple(row["portals"]),
+        deployment=row["made_for"],
+        digest=row["digest"],
+        made_at=_at(row["made_at"]),
     )
 
 

@@ -1,5 +1,6 @@
 """The schema and how an older one becomes it; a migration that was released is never edited."""
 
+import re
 import sqlite3
 
 from sqlite_utils import Database, Migrations
@@ -179,6 +180,34 @@ INSERT OR IGNORE INTO reservation_nodes
 def kinds_of_partition_table(db: Database) -> None:
     """Disks of machines that start by UEFI are divided with GPT."""
     _run(db, "ALTER TABLE slot_schemes ADD COLUMN label TEXT NOT NULL DEFAULT 'dos'")
+
+
+@steps()
+def generations_of_clones(db: Database) -> None:
+    """A clone knows for whom, when and of what it was made.
+
+    Of one that a node boots now that is known; of one kept from before a flip it is not, so that
+    node gets a new one when it is flipped back.
+    """
+    _run(db, _GENERATIONS)
+    for volume, number in db.execute("SELECT volume, made_for FROM lun_clones").fetchall():
+        digits = volume.rpartition(".")[2]  # GROUP.SIDE.NODE.DEPLOYMENT, unless that was too long
+        if not number and _NUMBER.match(digits):
+            db.execute("UPDATE lun_clones SET made_for = ? WHERE volume = ?", (int(digits), volume))
+
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}\Z")
+_GENERATIONS = """
+ALTER TABLE lun_clones ADD COLUMN made_for INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE lun_clones ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE lun_clones ADD COLUMN made_at TEXT;
+UPDATE lun_clones SET made_for = each.deployment,
+  digest = CASE WHEN each.side = lun_clones.side THEN each.digest ELSE '' END
+FROM (
+  SELECT n.volume, n.deployment, d.side, d.digest
+  FROM deployed_nodes n JOIN deployments d ON d.id = n.deployment
+) AS each WHERE each.volume = lun_clones.volume
+"""
 
 
 def apply(connection: sqlite3.Connection) -> None:

@@ -12,7 +12,7 @@ from bootd.errors import BadValue, StoreFailed, StoreTooNew
 from bootd.store.failures import translated
 from bootd.store.sqlite import SqliteStore
 
-SCHEMA = 4  # number of migrations this bootd knows
+SCHEMA = 5  # number of migrations this bootd knows
 APPLICATION = 0x626F6F74  # "boot", kept in application_id: tells our files from other people's
 _MODE = 0o640
 

@@ -1,14 +1,15 @@
 """Each node's clone of one side of a LUN pair: made in batches, exported, removed."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bootd.drivers.errors import DriverError
-from bootd.drivers.lun import Export, LunBackend
+from bootd.drivers.lun import Export, LunBackend, LunFull
 from bootd.model import DeployedNode, Deployment, JobKind, JobPart, LunClone, LunPair, Outcome
-from bootd.services import deployments, jobs, luns
-from bootd.services.lunflip import THEN_START
+from bootd.services import deployments, jobs, lunneeds, luns
+from bootd.services.jobs import RENEW, THEN_START
 from bootd.store import Transaction
 from bootd.units import size_text
 from bootd.workers.work import GivenUp, Work
@@ -73,6 +74,7 @@ class _Made:
     clone: LunClone | None = None
     export: Export | None = None
     error: DriverError | None = None
+    freed: tuple[str, ...] = ()  # its old clones, which went to make room
 
 
 def clone_step(work: Work) -> None:
@@ -114,14 +116,51 @@ def _made(work: Work, backend: LunBackend, goal: Goal, node: str, secret: bytes)
         goal.side,
         node,
         work.context.settings.base_iqn,
+        generation=jobs.generation(work.job),
         one_login=backend.one_login_each_machine,
     )
     try:
         backend.clone(goal.volume, clone.volume)
         export = backend.export(clone.volume, clone.initiator, luns.chap_of(secret, clone.chap_user))
+    except LunFull as error:
+        return _Made(node, error=error, freed=_freed(work, backend, clone))
     except DriverError as error:
         return _Made(node, error=error)
     return _Made(node, clone, export)
+
+
+def _freed(work: Work, backend: LunBackend, clone: LunClone) -> tuple[str, ...]:
+    """Make room for a new clone of a node that is to lose its old one: what it wrote there may fill it all.
+
+    Not where the target knows a machine by one login: a session of the old one might find the new
+    one in its place.
+    """
+    if not work.fact(RENEW) or backend.one_login_each_machine:
+        return ()
+    own = (clone.deployment, clone.node)
+    known = work.store.clones(clone.group, clone.side)
+    old = [each.volume for each in known if (each.deployment, each.node) == own]
+    remove_volumes(work, backend, old)
+    return tuple(old)
+
+
+def remove_given_up(work: Work, groups: Iterable[str]) -> list[str]:
+    """Delete the clones that nodes of the job had before those that they boot now; return what is gone.
+
+    Sessions are ended where the node runs from its new one. What is in use is left to the sweep.
+    """
+    found = [clone for group in groups for clone in lunneeds.given_up(work.store, group)]
+    gone: list[str] = []
+    for clone in found:
+        if clone.node not in work.job.nodes:
+            continue
+        has_left = work.part(clone.node).outcome is Outcome.OK
+        with suppress(DriverError, GivenUp):
+            backend = work.context.luns()
+            backend.unexport(clone.volume, force=has_left)
+            backend.delete(clone.volume)
+            gone.append(clone.volume)
+    return gone
 
 
 def _show_clones(work: Work, more: int) -> None:
@@ -138,14 +177,19 @@ def _note(work: Work, change: Transaction, goal: Goal, made: _Made) -> None:
     part = replace(work.part(made.node), step=CLONE, since=work.now)
     node = _node(change, goal.deployment, made.node)
     if made.clone is not None and made.export is not None:
-        luns.keep_clone(change, made.clone, made.export)
+        kept = luns.keep_clone(change, made.clone, made.export, made_at=work.now)
+        if work.fact(RENEW):
+            lunneeds.give_up_clones(change, kept, work.now)
         _place(change, node, made.clone.volume, work.now)
         work.note_parts(replace(part, outcome=Outcome.OK, note=""))
         return
     part = replace(part, tries=part.tries + 1, note=str(made.error))
+    luns.drop_clones(change, made.freed)
+    has_old = bool(work.fact(RENEW) and node.volume) and node.volume not in made.freed
     is_final = made.error is None or made.error.is_permanent or part.tries >= MOST_TRIES
-    if is_final:
+    if is_final and not made.freed:
         part = replace(part, outcome=Outcome.FAILED)
+    if (is_final or made.freed) and not has_old:
         node_failed(change, node, part.note, work.now)
     work.note_parts(part)
 
@@ -158,11 +202,15 @@ def _node(change: Transaction, deployment: Deployment, name: str) -> DeployedNod
 def _place(change: Transaction, node: DeployedNode, volume: str, now: datetime) -> None:
     if node.state in ("waiting", "failed"):
         deployments.node_moved(change, node, "place", volume=volume, note="", changed_at=now)
+    elif node.state == "running":  # from another clone
+        deployments.node_moved(change, node, "restart", volume=volume, note="", changed_at=now)
     else:
         change.keep(replace(node, volume=volume, note="", changed_at=now))
 
 
 def node_failed(change: Transaction, node: DeployedNode, why: str, now: datetime) -> None:
+    if node.state == "running":
+        node = deployments.node_moved(change, node, "restart")
     if node.state in ("waiting", "ready"):
         deployments.node_moved(change, node, "fail", volume="", note=why, changed_at=now)
 

@@ -14,9 +14,9 @@ from bootd.darkstore.unpack.unpack import check_image, octets_of
 from bootd.drivers.lun import LunBackend, LunBusy, LunRefused
 from bootd.lifecycle import DISK_IMAGE
 from bootd.model import DeployedNode, Deployment, DiskImage, ImageKind, Outcome, Reservation
-from bootd.services import deployments, luns
+from bootd.services import deployments, lunneeds, luns
 from bootd.services.booking import LIVE
-from bootd.services.lunrenew import RENEW
+from bootd.services.jobs import generation
 from bootd.store import Transaction
 from bootd.workers import unpacking
 from bootd.workers.lunclones import (
@@ -64,9 +64,6 @@ class StageLun:
 def _choose(work: Work) -> None:
     deployment = deployment_of(work)
     if deployment.state in PLACED:
-        if work.fact(RENEW) and deployment.side is not None:
-            old = [luns.clone_volume(deployment, deployment.side, node) for node in work.job.nodes]
-            remove_volumes(work, work.context.luns(), old)
         with work.commit(CLONE, note="making clones"):
             return
     work.context.luns()  # a site without a backend changes nothing
@@ -105,7 +102,7 @@ def _clear(work: Work) -> None:
     One of an earlier booking that a machine is logged in to is left to the sweep.
     """
     goal, backend = goal_of(work), work.context.luns()
-    stale = [clone.volume for clone in luns.stale_clones(work.store, goal.pair.group)]
+    stale = [clone.volume for clone in lunneeds.stale_clones(work.store, goal.pair.group)]
     own = luns.clone_volumes(work.store, goal.deployment)
     remove_volumes(work, backend, own)
     stale = _removed(work, backend, stale)
@@ -271,7 +268,8 @@ def _unplaced_volumes(work: Work, deployment: Deployment) -> list[str]:
     if deployment.state not in PLACED or deployment.side is None:
         return []
     lacking = [node for node in work.job.nodes if work.part(node).outcome is not Outcome.OK]
-    return [luns.clone_volume(deployment, deployment.side, node) for node in lacking]
+    own = generation(work.job)  # clones of an earlier one may be in use
+    return [luns.clone_volume(deployment, deployment.side, node, own) for node in lacking]
 
 
 def _note_left(work: Work, change: Transaction, deployment: Deployment | None, why: str) -> None:

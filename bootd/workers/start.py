@@ -18,6 +18,7 @@ from bootd.services.deployments import OVER, flipped, moved
 from bootd.services.jobs import OPEN, TO_PLACE
 from bootd.store import Reads, Transaction
 from bootd.workers import switching
+from bootd.workers.lunclones import remove_given_up
 from bootd.workers.work import GivenUp, Work
 
 IN_PLACE = ("lun-ready", "hd-ready")
@@ -91,10 +92,11 @@ class Start:
                 pass
             return
         doubts = _doubts(work, found)
+        gone = remove_given_up(work, {each.group for each in found if each.group is not None})
         with work.finish(
             switching.verdict(work), "; ".join([switching.tally(work, work.job.nodes), *doubts])
-        ):
-            pass
+        ) as change:
+            luns.drop_clones(change, gone)
 
     def fail(self, work: Work, why: str) -> None:
         for node in work.nodes(Outcome.OPEN):

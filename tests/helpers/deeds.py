@@ -77,6 +77,9 @@ def a_clone(node: str = "node1", side: int = 0, **fields: Any) -> LunClone:
         "target": f"iqn.2026-01.net.bootd:roots-{side}-{node}",
         "lun": 1,
         "portals": ("10.0.0.1:3260", "10.0.1.1:3260"),
+        "deployment": 1,
+        "digest": "sha256:1",
+        "made_at": NOON,
     }
     return LunClone(**standard | fields)
 

@@ -13,7 +13,7 @@ from bootd.drivers.lun.names import check_chap, check_initiator, check_volume
 from bootd.errors import BadValue, BootdError, Conflict, NotFound, Refused
 from bootd.lifecycle import DEPLOYMENT, LUN
 from bootd.model import Deployment, ImageRef, LunClone, LunPair, Role
-from bootd.services import luns
+from bootd.services import lunneeds, luns
 from bootd.store import Store, Transaction
 from tests.helpers.site import NOON, HandClock, a_host, memory_store
 
@@ -279,14 +279,15 @@ def an_export(deployment: Deployment, node: str = "node1") -> Export:
     return Export(volume, f"{BASE}:{node}", volume, f"iqn.2026-01.bootd.fake:{volume}", 1, ("10.0.0.1:3260",))
 
 
-def test_clone_of_each_node_side_and_booking_has_a_name_of_its_own() -> None:
+def test_clone_of_each_node_side_booking_and_generation_has_a_name_of_its_own() -> None:
     names = {
-        luns.clone_volume(a_deployment(number), side, node)
+        luns.clone_volume(a_deployment(number), side, node, generation)
         for number in (1, 2)
         for side in (0, 1)
-        for node in ("node1", "Node1", "node1.lab")
+        for node in ("node1", "Node1", "node1.lab", "n" * 64)
+        for generation in (1, 2, 12)
     }
-    assert len(names) == 12
+    assert len(names) == 48
     for name in names:
         check_volume(name)
 
@@ -313,7 +314,8 @@ def test_clones_are_kept_with_how_to_log_in_and_forgotten_by_name(store: Store) 
         clone = luns.keep_clone(change, luns.new_clone(held, 1, "node1", BASE), an_export(held))
     assert (clone.target, clone.portals) == (f"iqn.2026-01.bootd.fake:{clone.volume}", ("10.0.0.1:3260",))
     assert store.clones("root") == [clone]
-    assert luns.clone_volumes(store, held) == [luns.clone_volume(held, 1, node) for node in held.nodes]
+    names = {luns.clone_volume(held, side, node) for side in (0, 1) for node in held.nodes}
+    assert set(luns.clone_volumes(store, held)) == names
     with store.transaction("calendar") as change:
         luns.drop_clones(change, [clone.volume, "never.was"])
     assert store.clones("root") == []
@@ -323,9 +325,9 @@ def test_clone_is_stale_once_no_deployment_needs_it(store: Store) -> None:
     held = put(store, 1)
     with store.transaction("calendar") as change:
         clone = luns.keep_clone(change, luns.new_clone(held, 1, "node1", BASE), an_export(held))
-    assert luns.stale_clones(store, "root") == []
+    assert lunneeds.stale_clones(store, "root") == []
     end(store, held)
-    assert luns.stale_clones(store, "root") == [clone]
+    assert lunneeds.stale_clones(store, "root") == [clone]
 
 
 # -- whatever happens -----------------------------------------------------------------------

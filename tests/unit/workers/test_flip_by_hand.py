@@ -10,6 +10,7 @@ from bootd.errors import Refused
 from bootd.model import Deployment, JobKind, LunPair, Outcome, Reservation
 from bootd.services import jobs, lunflip, luns
 from bootd.services.lunflip import Flipped
+from bootd.services.lunsweep import sweep
 from bootd.workers.stage_lun import StageLun
 from bootd.workers.start import Start
 from tests.helpers.lunshop import GROUP, IMAGE, NODES, OTHER, LunShop
@@ -159,7 +160,7 @@ def test_clones_kept_for_the_way_back_go_when_their_side_is_written_again(site: 
 
 def test_clones_that_cannot_be_made_leave_their_nodes_failed_and_the_others_up(site: Site) -> None:
     site.rollback()
-    sick = luns.clone_volume(site.deployment(2), 1, "node2")
+    sick = luns.clone_volume(site.deployment(2), 1, "node2", generation=2)
     site.luns.faults.plant(Refuse("no licence"), "clone", sick, times=None)
     site.settle()
     states = {name: state for name, (_, state, _) in site.gets().items()}
@@ -179,3 +180,37 @@ def test_job_for_clones_that_is_taken_back_leaves_no_node_waiting_for_ever(site:
     jobs.retry(site.store, "anna", done.jobs[0].id, clock=site.clock)
     site.run_for(10)
     assert site.outcomes(done.jobs[0].id) == dict.fromkeys(NODES, Outcome.OK)
+    assert {state for _, state, _ in site.gets().values()} == {"ready"}
+    site.settle()
+    assert site.gets() == dict.fromkeys(NODES, (OLD, "running", IMAGE[:13]))
+    assert {node for _, node in site.switched()} == set(NODES)
+
+
+def test_job_for_clones_that_is_taken_back_before_it_began_says_so_of_its_nodes(site: Site) -> None:
+    done = site.rollback()
+    jobs.cancel(site.store, "anna", done.jobs[0].id, clock=site.clock)
+    assert {(node.state, node.note) for node in site.store.deployed_nodes(2)} == {
+        ("failed", f"job {done.jobs[0].id} was taken back by anna")
+    }
+    jobs.retry(site.store, "anna", done.jobs[0].id, clock=site.clock)
+    site.settle()
+    assert site.gets() == dict.fromkeys(NODES, (OLD, "running", IMAGE[:13]))
+
+
+def test_clone_that_outlived_its_side_is_given_to_nobody_as_the_image_of_now(site: Site) -> None:
+    """A reset machine's session kept it from going when its side was staged anew."""
+    kept = site.clone("node1", 2)
+    site.log_in(kept)
+    site.rollback()
+    site.settle()
+    third = site.staged(site.add_image(b"third image".ljust(512)))
+    assert third.side == 0
+    assert kept.volume in site.volumes()
+    done = site.flip()
+    assert not any(each.has_clone for each in done.followers)
+    site.settle()
+    assert site.gets() == dict.fromkeys(NODES, ("mesh/debian@3", "running", b"third image  "))
+    assert kept.volume in site.volumes()
+    assert [left.volume for left in sweep(site.store, site.luns, "anna").left] == [kept.volume]
+    assert sweep(site.store, site.luns, "anna", force=True).removed == (kept.volume,)
+    assert site.clone("node1", 2).volume in site.volumes()
