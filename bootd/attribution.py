@@ -31,3 +31,8 @@ class Attribution:
         """Return the name of the host with *mac*, "" for none."""
         host = self._snapshot().hosts_by_mac.get(mac)
         return host.name if host is not None else ""
+
+    def host_mac(self, address: str) -> str:
+        """Return the MAC address of the host with the IPv4 *address* in the host table, "" for none."""
+        hosts = self._snapshot().hosts.values()
+        return next((host.mac for host in hosts if address and host.ip == address), "")

@@ -283,6 +283,7 @@ class Daemon:
             clock=utc_now,
             clients=self._clients,
             host_name=self._attribution.host_name,
+            mac_of=self._attribution.host_mac,
             address=self._config["server.address"],
             transfers=self._transfers,
             calendar=calendars.get,

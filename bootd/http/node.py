@@ -35,16 +35,16 @@ async def report(request: web.Request) -> web.Response:
 
     ``running`` and ``leaving`` (there is nothing more to do) may be said once with a token; other
     states before it as often as an agent likes. Images on disk have no command line of ours to carry
-    a token: without one, a machine on our own link is known by its MAC address, and may say as much
-    of itself as that is worth.
+    a token: without one, a machine is known by its address, and may say as much of itself as that
+    is worth.
     """
     parts = request.app[PARTS]
     form = await read_form(request)
-    said, neighbour = _said(form), parts.clients.on_link(peer_of(request))
-    if "token" not in form and said.state in WITHOUT_TOKEN and (host := _host_of(request)):
-        parts.emit(NodeReported(mac=neighbour, host=host, state=said.state, detail=said.detail))
+    said, (mac, host) = _said(form), _at_address(request)
+    if "token" not in form and said.state in WITHOUT_TOKEN and host:
+        parts.emit(NodeReported(mac=mac, host=host, state=said.state, detail=said.detail))
         return _noted()
-    facts = _proved(request, form.get("token", ""), neighbour)
+    facts = _proved(request, form.get("token", ""), parts.clients.on_link(peer_of(request)))
     host = parts.host_name(facts.mac)
     if said.state == STAYS:
         parts.attendance.asks(host)
@@ -131,6 +131,17 @@ def _host_of(request: web.Request) -> str:
     parts = request.app[PARTS]
     neighbour = parts.clients.on_link(peer_of(request))
     return parts.host_name(neighbour) if neighbour else ""
+
+
+def _at_address(request: web.Request) -> tuple[str, str]:
+    """Return MAC address and name of the host at the address that asks; "" where it is none's.
+
+    On our own link ARP says who that is. Behind a router the host table must do, as it does for the
+    script that the machine was started by, with the secret of its LUN.
+    """
+    parts, client = request.app[PARTS], peer_of(request)
+    mac = parts.clients.on_link(client) or parts.mac_of(client)
+    return mac, parts.host_name(mac) if mac else ""
 
 
 def _noted() -> web.Response:

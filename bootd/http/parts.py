@@ -108,6 +108,7 @@ class Parts:
     clock: Clock
     clients: Clients
     host_name: Callable[[str], str]  # MAC address -> name in the host table, "" for none
+    mac_of: Callable[[str], str] = lambda address: ""  # of the host with that address in the host table
     address: str = ""  # what nodes are to call us; "" for the address they reached us by
     transfers: Transfers = field(default_factory=Transfers)
     calendar: Callable[[str], Awaitable[PublishedCalendar | None]] = _no_calendar  # by its token

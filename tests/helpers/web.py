@@ -95,6 +95,7 @@ class Site:
             clock=lambda: self.now,
             clients=self.clients,
             host_name=self._host_name,
+            mac_of=self._mac_of,
         )
 
     def serve_file(self, name: str, path: Path) -> None:
@@ -114,6 +115,10 @@ class Site:
     def _host_name(self, mac: str) -> str:
         host = self.snapshot.hosts_by_mac.get(mac)
         return host.name if host else ""
+
+    def _mac_of(self, address: str) -> str:
+        hosts = self.snapshot.hosts.values()
+        return next((host.mac for host in hosts if host.ip == address), "")
 
     def _loader(self, arch: Architecture) -> str | None:
         return LOADERS.get(arch.name)

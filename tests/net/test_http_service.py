@@ -7,6 +7,7 @@ import random
 import resource
 import socket
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -57,6 +58,30 @@ async def test_a_machine_known_by_its_address_needs_no_token(state):
         reply = await report(site, state=state, detail="6.1\x1b")
     assert (reply.status, reply.body) == (200, b"noted\n")
     assert site.of_kind(NodeReported) == [NodeReported(mac=MAC, host="node1", state=state, detail="6.1 ")]
+
+
+async def test_a_machine_behind_a_router_is_known_by_its_address_in_the_host_table():
+    """As it is for its script: without that, no root node there could ever say that it runs."""
+    site = Site(a_snapshot(replace(a_host(), ip="127.0.0.1")))
+    async with running(site):
+        assert (await report(site, state="running")).status == 200
+    assert site.of_kind(NodeReported) == [NodeReported(mac=MAC, host="node1", state="running")]
+
+
+@pytest.mark.parametrize(
+    ("address", "arp", "fields"),
+    [
+        ("10.9.0.1", {}, {"state": "running"}),  # another's
+        ("127.0.0.1", {"127.0.0.1": "52:54:00:ab:cd:77"}, {"state": "running"}),  # ARP knows better
+        ("127.0.0.1", {}, {"state": "verified", "detail": "sha256:1"}),
+        ("127.0.0.1", {}, {"state": "running", "token": ""}),
+    ],
+)
+async def test_an_address_in_the_host_table_is_worth_no_more_than_arp_is(address, arp, fields):
+    site = Site(a_snapshot(replace(a_host(), ip=address)), arp=arp)
+    async with running(site):
+        assert (await report(site, **fields)).status == 403
+    assert site.of_kind(NodeReported) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Attribution: what came with an address only is put down to its machine."""
 
+from dataclasses import replace
+
 import pytest
 
 from bootd.attribution import Attribution
@@ -67,3 +69,11 @@ def test_address_nobody_heard_of_passes_without_a_machine(heard: Heard) -> None:
     heard.emit(started)
     assert heard.events == [started]
     assert heard.asked == ["10.0.0.77"]
+
+
+def test_machine_is_found_by_its_address_in_the_host_table_and_by_none() -> None:
+    hosts = {"node1": replace(a_host(), ip="10.1.0.1"), "node2": replace(a_host(2), ip=None)}
+    snapshot = apply_changes(Snapshot(), Changes(1, hosts=hosts))
+    attribution = Attribution(Clients(lambda address: None), lambda: snapshot, lambda event: None)
+    found = [attribution.host_mac(address) for address in ("10.1.0.1", "10.1.0.2", "")]
+    assert found == [MAC, "", ""]
