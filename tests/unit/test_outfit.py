@@ -59,7 +59,7 @@ def test_what_the_site_says_of_its_target_reaches_the_driver(tmp_path: Path) -> 
     luns = outfit(tmp_path, text).luns()
     assert isinstance(luns, TgtLuns)
     assert luns._addresses() == ("10.0.0.2:3260", "10.1.0.2:3260")
-    assert luns._tgtd._path.endswith(".7")
+    assert luns._tgtd.path.endswith(".7")
     assert luns._tgtd._way is direct
 
 

@@ -1,6 +1,5 @@
 """LUNs exported by tgtd, Debian's iSCSI target in user space: sparse files in a folder, one target each."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +14,8 @@ from bootd.drivers.lun.base import (
     LunUnreachable,
     Session,
 )
+from bootd.drivers.lun.broker import PREFIX, link_of
+from bootd.drivers.lun.broker import number_of as _number
 from bootd.drivers.lun.brokered import Way, direct
 from bootd.drivers.lun.files import FileLuns, export_of, keep_login
 from bootd.drivers.lun.shelf import Login, Record
@@ -24,7 +25,6 @@ from bootd.drivers.tools import Tools
 
 T = TypeVar("T")
 
-PREFIX = "iqn.2026-01.bootd.tgt"
 _PATIENCE, _STEP = 5.0, 0.05  # seconds that tgtd has to end the sessions it was told to end
 
 Targets = dict[str, Target]  # by name
@@ -333,8 +333,10 @@ class TgtLuns(FileLuns):
         return target.name.startswith(f"{self._prefix}:")
 
     def _is_ours(self, target: Target) -> bool:
-        """Return whether it is of our name and, if it has one, our file."""
-        return self._has_our_name(target) and target.path in ("", self._image(self._volume_of(target)))
+        """Return whether it is of our name and, if it has one, our file, as `broker.exported` names it."""
+        image = self._image(self._volume_of(target))
+        names = ("", image, str(link_of(self._tgtd.path, Path(image))))
+        return self._has_our_name(target) and target.path in names
 
     def _addresses(self) -> tuple[str, ...]:
         return self._portals or portals.reachable(self._tgtd.portals())
@@ -347,8 +349,3 @@ class TgtLuns(FileLuns):
             return deed()
         except TgtdError as error:
             raise LunUnreachable(name, f"{verb}: {error.reason}") from error
-
-
-def _number(name: str) -> int:
-    """Return the number of target *name*, the same after a restart: tgtd makes the disk's identity of it."""
-    return 1 + int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % 0x7FFFFFFE

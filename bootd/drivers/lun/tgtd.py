@@ -141,7 +141,7 @@ class Tgtd:
     def __init__(
         self, path: Path | None = None, control_port: int = 0, timeout: float = TIMEOUT, way: Way = direct
     ) -> None:
-        self._path, self._way, self._timeout = socket_path(control_port, path), way, timeout
+        self.path, self._way, self._timeout = socket_path(control_port, path), way, timeout
 
     # -- questions
 
@@ -224,20 +224,20 @@ class Tgtd:
         length = REQUEST.size + len(data)
         request = REQUEST.pack(mode, op, DRIVER, length, tid, session, lun, connection, 0, 0, 0, 0, 0)
         try:
-            with self._way(self._path, request + data, self._timeout) as line:
+            with self._way(self.path, request + data, self._timeout) as line:
                 return self._answer(line)
         except OSError as error:
             if isinstance(error, PermissionError | BrokenPipeError | ConnectionResetError):
                 self._unheard()
             why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
-            raise unreached(self._path, why) from error
+            raise unreached(self.path, why) from error
 
     def _answer(self, line: socket.socket) -> str:
         said, length = _ANSWER.unpack(self._octets(line, _ANSWER.size))
         if said:
             raise TgtdError(said)
         if not _ANSWER.size <= length <= _LONGEST:
-            raise LunUnreachable("", f"tgtd at {self._path} speaks another language: {length} octets")
+            raise LunUnreachable("", f"tgtd at {self.path} speaks another language: {length} octets")
         return self._octets(line, length - _ANSWER.size).decode(errors="replace").rstrip("\0")
 
     def _octets(self, line: socket.socket, count: int) -> bytes:
@@ -246,14 +246,14 @@ class Tgtd:
             chunk = line.recv(min(count - len(octets), 1 << 20))
             if not chunk:
                 self._unheard()
-                raise LunUnreachable("", f"tgtd at {self._path} hung up")
+                raise LunUnreachable("", f"tgtd at {self.path} hung up")
             octets += chunk
         return bytes(octets)
 
     def _unheard(self) -> None:
         """Raise `LunRefused` where that is why: tgtd hangs up on whoever is not uid 0 and gid 0."""
         if self._way is direct and not is_root():
-            raise LunRefused("", f"tgtd at {self._path} takes orders from root alone")
+            raise LunRefused("", f"tgtd at {self.path} takes orders from root alone")
 
 
 _CONNECTION_ROWS = re.compile(

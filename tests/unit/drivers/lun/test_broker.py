@@ -8,12 +8,26 @@ from pathlib import Path
 import pytest
 
 from bootd.drivers.lun import LunRefused, LunUnreachable, broker
-from bootd.drivers.lun.broker import ACCOUNT, DELETE, LUN, NEW, NO_LUN, REQUEST, SHOW, TARGET, UNIT, Refusal
+from bootd.drivers.lun.broker import (
+    ACCOUNT,
+    DELETE,
+    LUN,
+    NEW,
+    NO_LUN,
+    PREFIX,
+    REQUEST,
+    SHOW,
+    TARGET,
+    UNIT,
+    Refusal,
+    number_of,
+)
 from bootd.drivers.lun.brokered import Broker
 from bootd.drivers.lun.tgtd import Tgtd
 from tests.helpers.namespace import need_root
 
 UID = os.getuid()
+OURS = f"{PREFIX}:rack.a"
 
 
 def order(mode: int, op: int, words: str = "", *, lun: int = NO_LUN, driver: bytes = b"iscsi") -> bytes:
@@ -51,7 +65,7 @@ def every_order(volume: Path) -> list[bytes]:
         lambda: tgtd.logins(1),
         lambda: tgtd.failed(1),
         tgtd.portals,
-        lambda: tgtd.new_target(1, "iqn.2026-01.bootd.tgt:rack.a"),
+        lambda: tgtd.new_target(number_of(OURS), OURS),
         lambda: tgtd.delete_target(1),
         lambda: tgtd.end(1, 2, 3),
         lambda: tgtd.new_lun(1, str(volume)),
@@ -72,7 +86,7 @@ def every_order(volume: Path) -> list[bytes]:
 def test_every_order_of_the_driver_is_passed_on_and_the_table_has_no_other(volume: Path) -> None:
     requests = every_order(volume)
     for request in requests:
-        broker.check(request, volume.parent, UID)
+        broker.check(request)
     assert {REQUEST.unpack_from(each)[:2] for each in requests} == set(broker.ORDERS)
 
 
@@ -88,18 +102,31 @@ def test_every_order_of_the_driver_is_passed_on_and_the_table_has_no_other(volum
         pytest.param(order(TARGET, SHOW, lun=1), id="a unit where none belongs"),
         pytest.param(order(TARGET, SHOW, driver=b"iser"), id="another driver"),
         pytest.param(order(TARGET, NEW, "targetname=a b"), id="no name"),
+        pytest.param(order(TARGET, NEW, "targetname=iqn.2026-01.org.example:a"), id="not our name"),
+        pytest.param(order(TARGET, NEW, f"targetname={OURS}"), id="not the number of the name"),
         pytest.param(order(ACCOUNT, NEW, "user=a,b,password=secret-secret"), id="a comma"),
         pytest.param(order(ACCOUNT, NEW, "user=a,password=short"), id="a short secret"),
         pytest.param(REQUEST.pack(*REQUEST.unpack(order(TARGET, DELETE))[:-1], 1), id="by force"),
     ],
 )
-def test_nothing_else_is_passed_on(request_: bytes, tmp_path: Path) -> None:
+def test_nothing_else_is_passed_on(request_: bytes) -> None:
     with pytest.raises(Refusal):
-        broker.check(request_, tmp_path, UID)
+        broker.check(request_)
+
+
+def name_for_tgtd(path: Path | str, folder: Path, uid: int = UID) -> Path:
+    """Return what tgtd would open by the name that it is told, and see to it that the name goes again."""
+    found = broker.check(new_unit(path))
+    with broker.exported(new_unit(path), f"{folder}/socket.0", Path(found["path"]), folder, uid) as told:
+        name = Path(told[REQUEST.size :].decode().removeprefix("path=").rstrip("\0"))
+        assert name == broker.link_of(f"{folder}/socket.0", Path(found["path"]))
+        opened = name.readlink().resolve()
+    assert not name.is_symlink()
+    return opened
 
 
 def test_of_files_only_volumes_of_our_own_are_exported(volume: Path, tmp_path: Path) -> None:
-    broker.check(new_unit(volume), tmp_path, UID)
+    assert name_for_tgtd(volume, tmp_path) == volume
     link, hard, folder = tmp_path / "link.img", tmp_path / "hard.img", tmp_path / "folder.img"
     link.symlink_to("/etc/shadow")
     folder.mkdir()
@@ -107,12 +134,23 @@ def test_of_files_only_volumes_of_our_own_are_exported(volume: Path, tmp_path: P
     refused += [f"{volume},bstype=sg", f"{tmp_path}/.hidden.img"]
     for path in refused:
         with pytest.raises(Refusal):
-            broker.check(new_unit(path), tmp_path, UID)
+            name_for_tgtd(path, tmp_path)
     with pytest.raises(Refusal, match="no file of user"):
-        broker.check(new_unit(volume), tmp_path, UID + 1)
+        name_for_tgtd(volume, tmp_path, UID + 1)
     hard.hardlink_to(volume)
     with pytest.raises(Refusal, match="no file of user"):
-        broker.check(new_unit(volume), tmp_path, UID)
+        name_for_tgtd(volume, tmp_path)
+
+
+def test_no_name_is_made_where_others_could_give_it_to_another_file(volume: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "open"
+    beside.mkdir()
+    beside.chmod(0o777)
+    with (
+        pytest.raises(Refusal, match="others than root can write to"),
+        broker.exported(new_unit(volume), f"{beside}/socket.0", volume, tmp_path, UID),
+    ):
+        pytest.fail("nothing is exported")
 
 
 # -- the process

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootd.drivers.lun import LunError, LunRefused, LunUnreachable
+from bootd.drivers.lun.broker import link_of
+from bootd.drivers.lun.brokered import is_root
 from bootd.drivers.lun.tgtd import Login, Said, Target, Tgtd, TgtdError, parse_targets, unless
 
 
@@ -102,9 +104,6 @@ def order(
         ),
         pytest.param(lambda t: t.delete_target(9), order(1, 1, tid=9), id="target goes"),
         pytest.param(
-            lambda t: t.new_lun(9, "/lun/a.img"), order(2, 0, b"path=/lun/a.img\0", tid=9, lun=1), id="unit"
-        ),
-        pytest.param(
             lambda t: t.allow(9, "iqn.2026-01.x:n"),
             order(1, 3, b"initiator-name=iqn.2026-01.x:n\0", tid=9),
             id="rule",
@@ -141,6 +140,16 @@ def test_orders_are_those_of_tgtadm(
     assert len(order(1, 2, tid=9)) == 120
     give(tgtd)
     assert script.heard == [expected]
+
+
+def test_order_to_export_a_file_names_it_as_nobody_but_root_can_change(
+    script: Scripted, tgtd: Tgtd, folder: Path
+) -> None:
+    image = folder / "a.img"
+    image.touch()
+    tgtd.new_lun(9, str(image))
+    told = link_of(tgtd.path, image) if is_root() else image  # to others it does not listen anyhow
+    assert script.heard == [order(2, 0, f"path={told}\0".encode(), tid=9, lun=1)]
 
 
 # -- answers
