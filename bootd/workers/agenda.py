@@ -10,7 +10,7 @@ from bootd.darkstore import forlun
 from bootd.model import Deployment, DiskImage, Job, JobKind, Outcome, Reservation, Role
 from bootd.services import deployments
 from bootd.services.booking import LIVE
-from bootd.services.jobs import AT, CANCEL, FAILING, OCTETS, OPEN, OVER, PLACING
+from bootd.services.jobs import AT, CANCEL, FAILING, HELD, OCTETS, OPEN, OVER, PLACING
 from bootd.store import Reads
 from bootd.workers import leadtime
 from bootd.workers.leadtime import LAST, LONGEST, Pace, Past, lead_time
@@ -314,9 +314,10 @@ class Agenda:
 
     def _unfinished(self, job: Job) -> frozenset[str]:
         if job.id not in self._unfinished_of:
-            parts = {part.node: part.outcome for part in self._reads.job_parts(job.id)}
-            left = (node for node in job.nodes if parts.get(node, Outcome.OPEN) is Outcome.OPEN)
-            self._unfinished_of[job.id] = frozenset(left)
+            parts = self._reads.job_parts(job.id)
+            # one that waits for its turn is not switched before those who have the node now are done
+            done = {part.node for part in parts if part.outcome is not Outcome.OPEN or part.step == HELD}
+            self._unfinished_of[job.id] = frozenset(job.nodes) - done
         return self._unfinished_of[job.id]
 
     def _reservation(self, number: int) -> Reservation | None:

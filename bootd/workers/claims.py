@@ -7,9 +7,10 @@ for others before it gives them back, so that none waits for ever.
 from collections.abc import Iterable
 from datetime import datetime
 
-from bootd.model import Job, JobKind, Outcome
+from bootd.model import Job, JobKind, JobPart, Outcome
 from bootd.services.jobs import CANCEL, FAILING, HELD, OPEN
 from bootd.store import Reads
+from bootd.workers.errand import TURN
 
 _DOES = {JobKind.WRITE_SLOT: "which writes to it", JobKind.CAPTURE: "which captures a slot of it"}
 _SWITCHES = "which switches it"
@@ -30,9 +31,8 @@ def first_in_line(reads: Reads, job: Job, nodes: set[str], now: datetime) -> dic
         return found
     older = [each for each in reads.jobs(states=OPEN, kind=JobKind.WRITE_SLOT) if each.id < job.id]
     for each in reversed(older):
-        is_next = each.state == "waiting" and each.is_due(now)  # its worker is about to look
-        waits = _parts(reads, each, held=True) if is_next or each.step else set()
-        if CANCEL in each.facts or FAILING in each.facts or not (shared := waits & nodes - found.keys()):
+        shared = _in_line(reads, each, now) & nodes - found.keys()
+        if CANCEL in each.facts or FAILING in each.facts or not shared:
             continue
         free = shared - _engaged(reads, each, shared, None).keys()
         found |= dict.fromkeys(sorted(free), each.id)
@@ -52,11 +52,11 @@ def _engaged(reads: Reads, job: Job, wanted: set[str], slot: int | None) -> dict
             if deployment.slot == slot is not None and deployment.flipped_at is not None
             for node in deployment.nodes
         }
-        for node in shared:
+        for node in sorted(shared):
             boots = f"slot {slot} is booted by" if node in booted else "it is held by"
             found[node] = f": {boots} reservation {other.id}"
     for other_job in reversed(reads.jobs(states=OPEN)):
-        for node in wanted & _busy_with(reads, job, other_job) - found.keys():
+        for node in sorted(wanted & _busy_with(reads, job, other_job) - found.keys()):
             found[node] = f" for job {other_job.id}, {_DOES.get(other_job.kind, _SWITCHES)}"
     return found
 
@@ -66,14 +66,19 @@ def _busy_with(reads: Reads, job: Job, other: Job) -> set[str]:
     if other.id == job.id:
         return set()
     if other.kind in _DOES:
-        return _parts(reads, other, held=False) if other.step else set()
+        return {part.node for part in _open(reads, other) if part.step != HELD} if other.step else set()
     if other.kind in (JobKind.START, JobKind.END) and other.reservation != job.reservation:
-        return _parts(reads, other, held=False)
+        return {part.node for part in _open(reads, other)}
     return set()
 
 
-def _parts(reads: Reads, job: Job, *, held: bool) -> set[str]:
-    """Return the nodes of a job that are not done: those that wait for somebody else, or the others."""
-    parts = [part for part in reads.job_parts(job.id) if part.node and part.outcome is Outcome.OPEN]
-    steps = (HELD, "") if held else (HELD,)
-    return {part.node for part in parts if (part.step in steps) is held}
+def _in_line(reads: Reads, job: Job, now: datetime) -> set[str]:
+    """Return the nodes that *job* has looked for already, or is about to: not while it reads its image."""
+    if job.state == "waiting" and job.is_due(now):
+        return {part.node for part in _open(reads, job)}
+    waits = [part for part in _open(reads, job) if part.step == HELD]
+    return {part.node for part in waits if part.since is not None or job.step == TURN}
+
+
+def _open(reads: Reads, job: Job) -> list[JobPart]:
+    return [part for part in reads.job_parts(job.id) if part.node and part.outcome is Outcome.OPEN]

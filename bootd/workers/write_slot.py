@@ -6,6 +6,7 @@ a second time, then left out. No slot counts as ready before its node has said s
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from bootd.darkstore.unpack.errors import MissingTool
 from bootd.drivers.errors import DriverError
@@ -13,7 +14,7 @@ from bootd.model import Deployment, DiskImage, JobKind, Outcome, Reservation
 from bootd.services import images, nodeset
 from bootd.services.booking import LIVE
 from bootd.services.deployments import moved
-from bootd.services.jobs import hasten
+from bootd.services.jobs import HELD, hasten
 from bootd.services.payload import NotForSlot, payload_of
 from bootd.store import Transaction
 from bootd.workers import errand, gathering, hearing, rounds, slotimage, switching, turns, unpacking
@@ -71,7 +72,8 @@ def _prepare(work: Work) -> None:
         raise GivenUp(str(error)) from error
     note = "" if _is_known(image) else f"image {image.ref} was never verified: it is read first"
     with work.commit(errand.TURN if _is_known(image) else errand.COMPARE, note=note):
-        pass
+        for node in work.nodes(Outcome.OPEN):
+            work.note_parts(replace(work.part(node), step=HELD, since=None, note=""))
 
 
 def _is_known(image: DiskImage) -> bool:

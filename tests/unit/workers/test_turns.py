@@ -22,7 +22,9 @@ from bootd.model import (
     Slot,
 )
 from bootd.services import jobs
+from bootd.services.jobs import HELD
 from bootd.services.tasks import task_text
+from bootd.workers.agenda import Agenda, Make
 from tests.helpers.deeds import a_reservation
 from tests.helpers.imaging import NODES, SIZE, Shop, a_shop, ready
 from tests.helpers.site import NOON
@@ -253,6 +255,29 @@ def test_of_two_jobs_that_wait_for_a_node_the_older_one_has_it_first(shop: Shop,
     shop.live(90)
     assert [shop.transport.order(f"job{job}-1").receivers for job in (first, second)] == [("node3",)] * 2
     assert (shop.job(first).state, shop.job(second).state) == ("done", "done")
+
+
+def test_job_that_reads_its_image_first_keeps_no_younger_one_waiting(shop: Shop, other: DiskImage) -> None:
+    theirs = Job(0, JobKind.WRITE_SLOT, 9, None, ("node1",), NOON, "anna", SOON, "running", "compare")
+    with shop.store.transaction("anna", "test") as change:
+        change.keep(theirs)
+        change.put_job_parts([JobPart(0, "node1", HELD)])
+    shop.book(("node1",))
+    shop.live(until="watch")
+    assert "\njob 1\n" in task_text(shop.store, "node1")
+    shop.live(60)
+    assert shop.job(1).state == "done"
+
+
+def test_node_that_waits_keeps_no_other_booking_from_beginning(shop: Shop, other: DiskImage) -> None:
+    shop.book()
+    taken(shop, other)
+    shop.live(60)
+    given_back(shop)
+    coming = a_reservation(12, nodes=("node3",), images=(), state="booked", ends_at=LATER)
+    shop.keep(coming)
+    deeds = Agenda(shop.store, shop.clock(), shop.settings).deeds
+    assert Make(JobKind.START, coming, facts={jobs.AT: NOON.isoformat()}) in deeds
 
 
 def test_two_jobs_each_of_which_has_a_node_that_the_other_wants_both_end(
