@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from bootd.drivers.errors import DriverError
-from bootd.drivers.lun import LunBackend
+from bootd.drivers.lun import LunBackend, LunsNotRestored
 from bootd.errors import BootdError
 from bootd.events import InternalError, LunsRestored, LunsSwept
 from bootd.services.lunsweep import Swept, sweep
@@ -64,24 +64,28 @@ class LunDuty:
 
         Whatever goes wrong is said, and the next look is another try.
         """
+        is_there = True
         try:
-            if not self._restore():
-                return False
-            self._look_for_room()
-            self._sweep_if_due()
+            is_there = self._restore()
+            if is_there:
+                self._look_for_room()
+                self._sweep_if_due()
         except Exception as error:  # noqa: BLE001  a bug must not keep the target from being looked after
             self._emit(InternalError(where="luns", text=repr(error)))
             self._trouble(TARGET, f"LUNs are not looked after: internal error: {error!r}")
-        return True
+        return is_there
 
     def _restore(self) -> bool:
-        """Have the target export what it should; False where it is away."""
+        """Have the target export what it should; False where it is away. One bad export holds up nothing."""
         try:
             restored = self._backend().restore()
+            self._trouble(TARGET, "")
+        except LunsNotRestored as error:
+            restored = error.restored
+            self._trouble(TARGET, f"machines find no LUN to boot from: {error}")
         except BootdError as error:
             self._trouble(TARGET, f"machines may find no LUN to boot from: {error}")
             return False
-        self._trouble(TARGET, "")
         if restored:
             more = f" and {len(restored) - _NAMED} more" if len(restored) > _NAMED else ""
             self._emit(LunsRestored(volumes=", ".join(restored[:_NAMED]) + more))

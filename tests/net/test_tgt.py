@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from bootd.drivers.lun import Chap, LunBusy, LunRefused, LunUnreachable, Session, Volume, open_backend
+from bootd.drivers.lun import (
+    Chap,
+    LunBusy,
+    LunRefused,
+    LunsNotRestored,
+    LunUnreachable,
+    Session,
+    Volume,
+    open_backend,
+)
 from bootd.drivers.lun.tgt import TgtLuns
 from bootd.drivers.lun.tgtd import Tgtd
 from bootd.drivers.source import BytesSource
@@ -186,8 +195,10 @@ def test_a_volume_whose_file_is_lost_keeps_no_other_from_being_served(exported: 
     exported.tgtd.restart()
     assert {one.name: one.export is not None for one in exported.luns.volumes()} == {"a": False, "b": True}
     exported.log_in("b").log_out()
-    with pytest.raises(LunRefused, match=r"luns/a\.img: No such file"):
+    exported.tgtd.restart()
+    with pytest.raises(LunsNotRestored, match=r"^a: .*luns/a\.img: No such file") as caught:
         exported.luns.restore()
+    assert (set(caught.value.failures), caught.value.restored) == ({"a"}, ["b"])
 
 
 # -- others at the same tgtd

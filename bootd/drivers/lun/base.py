@@ -53,6 +53,20 @@ class LunUnreachable(LunError):
     is_permanent = False
 
 
+class LunsNotRestored(LunError):
+    """The target is there, and does not export some volumes that it should; all others it does."""
+
+    code = "luns-not-restored"
+    is_permanent = False
+    _NAMED = 8
+
+    def __init__(self, failures: Mapping[str, LunError], restored: Sequence[str] = ()) -> None:
+        named = [f"{volume}: {error.reason}" for volume, error in sorted(failures.items())]
+        more = len(named) - self._NAMED
+        super().__init__("", "; ".join(named[: self._NAMED]) + (f"; and {more} more" if more > 0 else ""))
+        self.failures, self.restored = failures, list(restored)
+
+
 @dataclass(frozen=True, slots=True)
 class Chap:
     """What an initiator says at login (RFC 7143 section 12.1.3)."""
@@ -234,6 +248,6 @@ class LunBackend(ABC):
         """Have the target export again what it should; return the volumes that it did not.
 
         For targets that forget, to be called again and again: a machine that reboots
-        waits for no other call. All are tried; then the first error is raised.
+        waits for no other call. All are tried; then `LunsNotRestored` names those that failed.
         """
         return []

@@ -5,7 +5,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bootd.drivers.lun import lio_plan, portals
-from bootd.drivers.lun.base import Export, LunBusy, LunError, LunRefused, LunUnreachable, Session
+from bootd.drivers.lun.base import (
+    Export,
+    LunBusy,
+    LunError,
+    LunRefused,
+    LunsNotRestored,
+    LunUnreachable,
+    Session,
+)
 from bootd.drivers.lun.configfs import Configfs
 from bootd.drivers.lun.files import FileLuns, export_of, keep_login
 from bootd.drivers.lun.lio_plan import LUN, PREFIX, Standing, Where
@@ -49,8 +57,8 @@ class LioLuns(FileLuns):
             with self._exporting():
                 restored, failures = self._settle(self._shelf.every())
                 self._sweep()
-            for failure in failures.values():
-                raise failure
+            if failures:
+                raise LunsNotRestored(failures, restored)
             return restored
 
         return self._ask("restore", "", deed)

@@ -11,6 +11,7 @@ from bootd.drivers.lun.base import (
     LunBusy,
     LunError,
     LunRefused,
+    LunsNotRestored,
     LunUnreachable,
     Session,
 )
@@ -88,14 +89,14 @@ class TgtLuns(FileLuns):
     def restore(self) -> list[str]:
         """Have tgtd export what the records say; return the volumes that it did not.
 
-        All are tried; then the first error is raised.
+        All are tried; then `LunsNotRestored` names those that cannot be.
         """
 
         def deed() -> list[str]:
             with self._exporting():
                 restored, failures = self._settle(self._shelf.every(), self._targets())
-            for failure in failures.values():
-                raise failure
+            if failures:
+                raise LunsNotRestored(failures, restored)
             return restored
 
         return self._ask("restore", "", deed)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bootd.drivers.faults import Fail, Unreachable
-from bootd.drivers.lun import Chap, LunBackend
+from bootd.drivers.lun import Chap, LunBackend, LunRefused, LunsNotRestored
 from bootd.drivers.lun.fake import FakeLuns
 from bootd.drivers.tools import Tools
 from bootd.errors import StoreFailed
@@ -28,10 +28,13 @@ class Forgetful(FakeLuns):
     """Its target has lost what a test says."""
 
     lost: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()  # what it cannot have back
 
     def restore(self) -> list[str]:
         def deed() -> list[str]:
             lost, self.lost = self.lost, ()
+            if self.broken:
+                raise LunsNotRestored({name: LunRefused(name, "is gone") for name in self.broken}, lost)
             return list(lost)
 
         return self.faults.perform("restore", "", deed)
@@ -126,6 +129,24 @@ def test_target_that_is_away_is_a_problem_until_it_is_back(site: Site) -> None:
     assert site.duty.look()
     assert site.troubles == {}
     assert site.volumes() == ["rack.a"]
+
+
+def test_one_export_that_cannot_be_had_back_is_named_and_holds_up_nothing_else(site: Site) -> None:
+    site.luns.lost, site.luns.broken, site.room = ("rack.b.node3.9",), ("rack.b.node4.9",), 300_000_000
+    assert site.duty.look()
+    assert site.troubles["luns"] == "machines find no LUN to boot from: rack.b.node4.9: is gone"
+    assert "LUNs have only" in site.troubles[ROOM]
+    assert site.volumes() == ["rack.a"]  # swept
+    assert LunsRestored(volumes="rack.b.node3.9") in site.events
+    site.luns.broken = ()
+    site.duty.look()
+    assert set(site.troubles) == {ROOM}
+
+
+def test_of_many_exports_that_cannot_be_had_back_some_are_named(site: Site) -> None:
+    site.luns.broken = tuple(f"v{number:04}" for number in range(1000))
+    site.duty.look()
+    assert site.troubles["luns"].endswith("v0006: is gone; v0007: is gone; and 992 more")
 
 
 def test_backend_that_cannot_be_made_is_a_problem(site: Site) -> None:
