@@ -207,8 +207,9 @@ def renew(site: Site, group: str, nodes: str, dry_run: bool, as_json: bool) -> N
 def gc(site: Site, group: str | None, force: bool, dry_run: bool, as_json: bool) -> None:
     """Delete clones that no booking may still use: of GROUP, or all. bootd serve does so by itself.
 
-    What a machine is logged in to stays, and is named. Clones that no record knows go too, and the
-    sides of pairs that were removed: look at --dry-run first where another database was in use.
+    What a machine is logged in to stays, and is named. Clones that no record knows go too, the sides of
+    pairs that were removed, and what a kill left of volumes that were being made: look at --dry-run
+    first where another database was in use.
     """
     groups = None if group is None else [group]
     swept = lunsweep.Swept()

@@ -56,7 +56,8 @@ def sweep(
     """Delete the clones that nobody needs, of *groups* or all; with *unknown* what is left to a person too.
 
     With *force* sessions on them are ended. Raises `DriverError` where the backend does not
-    say what it has; what cannot be deleted is told and keeps no other from going.
+    say what it has; what cannot be deleted is told and keeps no other from going. What a kill or a loss
+    of power left of a volume that was being made goes too.
     """
     volumes = backend.volumes()  # first: whatever is made from now on is not looked at
     garbage = list(_garbage(store, volumes, None if groups is None else set(groups)))
@@ -75,6 +76,11 @@ def sweep(
             left.append(why)
     if not dry_run:
         _forget(store, actor, removed, {volume.name for volume in volumes})
+    for name, unsure in _scraps(store, backend.scraps(), None if groups is None else set(groups)):
+        if unsure and not unknown:
+            left.append(Left(name, unsure))
+        elif dry_run or backend.clear(name):
+            removed.append(name)
     return Swept(tuple(removed), tuple(left))
 
 
@@ -155,6 +161,26 @@ def _ever_made(reads: Reads, group: str) -> set[str]:
     """Return the names of all clones that were ever made of a pair: those with a digest tell nothing else."""
     found = [deployment for deployment in reads.every(Deployment) if deployment.group == group]
     return {name for deployment in found for name in luns.clone_names(reads, deployment)}
+
+
+def _scraps(reads: Reads, names: Sequence[str], groups: set[str] | None) -> Iterator[tuple[str, str]]:
+    """Yield what is left of volumes that never were whole, and why it is left to a person, or "".
+
+    By the name alone: of a side of a pair, or of a clone of one. What is called otherwise is not ours.
+    """
+    if not names:
+        return
+    pairs = {pair.group: pair for pair in reads.every(LunPair)}
+    sides = {side.volume: pair.group for pair in pairs.values() for side in pair.sides}
+    sides |= _unpaired(reads, pairs)
+    made = {name: group for group in {*sides.values()} for name in _ever_made(reads, group)}
+    for name in names:
+        group = sides.get(name, made.get(name))
+        why = "" if group is not None else UNKNOWN
+        if group is None and (found := _CLONE.match(name)):
+            group = sides.get(volume_name(found["group"], found["side"]))
+        if group is not None and (groups is None or group in groups):
+            yield name, why
 
 
 # -- deleting -------------------------------------------------------------------------------

@@ -267,7 +267,12 @@ def test_a_target_that_no_record_wants_is_closed_and_goes_with_its_machine(expor
         assert exported.refuses("a")
         with pytest.raises(LunBusy, match="in use by"):
             exported.luns.delete("a")
+        assert (exported.luns.scraps(), exported.luns.clear("a")) == (
+            [],
+            False,
+        )  # it is still a machine's disk
     assert exported.luns.volumes() == []
+    assert exported.luns.scraps() == ["a"]
     assert Tgtd(exported.tgtd.socket).targets() == []
 
 

@@ -244,6 +244,18 @@ class LunBackend(ABC):
         """
         return {}
 
+    def scraps(self) -> list[str]:
+        """Return the names of volumes that there are not, and of which something takes room.
+
+        So it is where we were killed while one was made, or power was lost before it was safe. What is
+        being made at this moment, by anybody, is not among them, nor what a machine is logged in to.
+        """
+        return []
+
+    def clear(self, name: str) -> bool:
+        """Have such a scrap gone; False where it is none, or none any more."""
+        return False
+
     def restore(self) -> list[str]:
         """Have the target export again what it should; return the volumes that it did not.
 

@@ -91,6 +91,16 @@ class FileLuns(LunBackend):
     def written(self, name: str, *, compare: bool = False) -> int | None:
         return self._ask("written", name, lambda: self._written(self._record(name), compare))
 
+    def scraps(self) -> list[str]:
+        def deed() -> list[str]:
+            return [name for name in self._shelf.strays() if self._clear(name, is_to_go=False)]
+
+        return self._ask("scraps", "", deed)
+
+    def clear(self, name: str) -> bool:
+        names.check_volume(name)
+        return self._ask("clear", name, lambda: self._clear(name, is_to_go=True))
+
     def path(self, name: str) -> Path:
         """Return the file with the volume's octets; raises `LunMissing`."""
         self._record(name)
@@ -229,6 +239,19 @@ class FileLuns(LunBackend):
         self._unexport(name, force=False)
         self._between("delete.closed", name)
         self._shelf.discard(name)
+
+    def _clear(self, name: str, *, is_to_go: bool) -> bool:
+        """Tell whether there is a scrap of that name; whoever makes a volume holds its lock."""
+        with self._locks.attempt(name) as is_free:
+            if not is_free or not self._shelf.is_stray(name):
+                return False
+            with self._exporting():
+                if self._sessions(name):
+                    return False
+            if is_to_go:
+                self._unexport(name, force=False)
+                self._shelf.discard(name)
+            return True
 
     def _volumes(self) -> list[Volume]:
         with self._exporting():

@@ -33,9 +33,14 @@ def volume_name(*words: str) -> str:
     return f"{plain}-{digest[:12]}"
 
 
+def is_volume(name: str) -> bool:
+    """Tell whether *name* can name a volume."""
+    return _VOLUME.match(name) is not None
+
+
 def check_volume(name: str) -> None:
     """Raise `LunRefused` unless *name* can name a volume."""
-    if not _VOLUME.match(name):
+    if not is_volume(name):
         raise LunRefused(repr(name), "a name is lower-case letters, digits, '-' and '.', at most 63")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bootd.drivers.lun import belonging, sparse
+from bootd.drivers.lun import belonging, names, sparse
 from bootd.drivers.lun.base import Session, Volume
 
 
@@ -73,13 +73,24 @@ class Shelf:
         names = sorted(path.name.removesuffix(".json") for path in self._folder.glob("[!.]*.json"))
         return [record for name in names if (record := self.find(name)) is not None]
 
+    def strays(self) -> list[str]:
+        """Return the names of volumes of which there are files, and no record that counts."""
+        found = [path.name.removesuffix(path.suffix) for path in self._folder.glob("[!.]*.img")]
+        found += [path.name.removesuffix(path.suffix) for path in self._folder.glob("[!.]*.json")]
+        found += [path.name[1:].removesuffix(".new") for path in self._folder.glob(".*.new")]
+        return sorted(name for name in {*found} if names.is_volume(name) and self.is_stray(name))
+
+    def is_stray(self, name: str) -> bool:
+        files = (self.image(name), self._record(name), self._new(name))
+        return self.find(name) is None and any(path.exists() for path in files)
+
     def keep(self, record: Record) -> Record:
         """Where there is no room left a record that has become shorter is kept all the same.
 
         So who may log in no more, and what is deleted: else nobody could make room.
         """
         octets = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-        new = self._folder / f".{record.name}.new"
+        new = self._new(record.name)
         try:
             with open(belonging.make(new, os.O_WRONLY | os.O_TRUNC), "wb") as file:  # noqa: PTH123
                 file.write(octets)
@@ -126,6 +137,10 @@ class Shelf:
         """Take the record first: a file that was left behind is no volume."""
         self._record(name).unlink(missing_ok=True)
         self.image(name).unlink(missing_ok=True)
+        self._new(name).unlink(missing_ok=True)
+
+    def _new(self, name: str) -> Path:
+        return self._folder / f".{name}.new"
 
     def _record(self, name: str) -> Path:
         return self._folder / f"{name}.json"

@@ -9,7 +9,7 @@ from bootd.drivers.faults import Refuse, Unreachable
 from bootd.drivers.lun import LunUnreachable, volume_name
 from bootd.model import Deployment, JobKind, LunClone
 from bootd.services import jobs, luns
-from bootd.services.lunsweep import Left, Swept, sweep
+from bootd.services.lunsweep import UNKNOWN, Left, Swept, sweep
 from bootd.workers.handlers import HANDLERS
 from tests.helpers.lunshop import GROUP, NODES, SIZE, LunShop
 from tests.helpers.site import NOON, a_host
@@ -229,3 +229,38 @@ def test_deployment_that_is_tried_again_meanwhile_keeps_its_clones(shop: LunShop
     shop.luns.delete = delete  # type: ignore[method-assign]
     assert sweeps(shop).removed == CLONES[:1]
     assert records(shop) == set(CLONES[1:])
+
+
+# -- what a kill left of a volume that was being made
+
+
+def half_made(shop: LunShop, *names: str) -> None:
+    """Leave the files that a process had made when it was killed."""
+    for name in names:
+        (shop.folder / "luns" / f"{name}.img").write_bytes(b"half")
+
+
+def test_what_was_left_of_a_clone_or_a_side_goes_by_itself(shop: LunShop, over: Deployment) -> None:
+    half_made(shop, "rack.a", "rack.a.node1.1", "rack.a.node7.99", "backup", "other.a.node1.1")
+    assert sweeps(shop, dry_run=True).removed == (*CLONES, "rack.a", "rack.a.node1.1")
+    swept = sweeps(shop)
+    assert swept.removed == (*CLONES, "rack.a", "rack.a.node1.1")
+    assert [(each.volume, each.why) for each in swept.left] == [("rack.a.node7.99", UNKNOWN)]
+    assert shop.luns.scraps() == ["backup", "other.a.node1.1", "rack.a.node7.99"]
+    assert sweeps(shop, unknown=True).removed == ("rack.a.node7.99",)
+    assert shop.luns.scraps() == ["backup", "other.a.node1.1"]  # by their names, no pair's
+
+
+def test_what_was_left_of_a_pair_goes_with_that_pair_alone(shop: LunShop, over: Deployment) -> None:
+    half_made(shop, "rack.a")
+    assert "rack.a" not in sweep(shop.store, shop.luns, "anna", groups=["other"]).removed
+    assert "rack.a" in sweep(shop.store, shop.luns, "anna", groups=["rack"]).removed
+
+
+def test_a_record_of_a_clone_outlives_what_was_left_of_it(shop: LunShop) -> None:
+    deployment = shop.staged()
+    name = shop.clone("node1").volume
+    (shop.folder / "luns" / f"{name}.json").unlink()
+    assert sweeps(shop).removed == (name,)
+    assert name in records(shop)
+    assert deployment.state != "dark"

@@ -176,6 +176,14 @@ def test_clones_that_nobody_needs_go_and_that_is_said(site: Site) -> None:
     assert site.events == [LunsSwept(removed=2, left="")]
 
 
+def test_what_a_kill_left_of_a_volume_goes_too(site: Site) -> None:
+    (site.folder / "luns" / "rack.a.node1.1.json").unlink()
+    (site.folder / "luns" / "rack.b.img").write_bytes(b"half")
+    site.duty.look()
+    assert sorted(path.name for path in (site.folder / "luns").glob("*.img")) == ["rack.a.img"]
+    assert site.events == [LunsSwept(removed=3, left="")]
+
+
 def test_sweep_is_made_once_in_a_while(site: Site) -> None:
     site.duty.look()
     site.make_clones()

@@ -109,6 +109,63 @@ def test_a_clone_that_was_cut_off_is_not_there_and_is_made_anew_of_the_source_as
     assert luns.path("b").read_bytes() == b"new".ljust(SIZE, b"\0")
 
 
+# -- what a kill leaves
+
+
+class Onlooker(FakeLuns):
+    """Another process looks at the folder between any two steps of ours."""
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self.seen: list[tuple[str, list[str], bool]] = []
+
+    def _between(self, step: str, name: str) -> None:
+        other = again(self)
+        self.seen.append((step, other.scraps(), other.clear(name)))
+
+
+@pytest.mark.parametrize("step", ["create.made", "clone.copied"])
+def test_what_a_kill_left_of_a_volume_is_found_and_goes_and_nothing_else_does(
+    luns: FakeLuns, tmp_path: Path, step: str
+) -> None:
+    luns.create("whole", SIZE)
+    luns.faults.plant(Crash(), step)
+    with pytest.raises(PowerLost):
+        luns.create("cut", SIZE) if step == "create.made" else luns.clone("whole", "cut")
+    (tmp_path / ".cut.new").write_bytes(b"half a record, with a secret in it")
+    (tmp_path / "Not a volume.img").touch()
+    after = again(luns)
+    assert after.scraps() == ["cut"]
+    assert not after.clear("whole")
+    assert after.clear("cut")
+    assert not after.clear("cut")
+    assert after.scraps() == []
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".locks", "whole.img", "whole.json", "Not a volume.img"}
+
+
+def test_what_is_being_made_at_this_moment_is_no_scrap(tmp_path: Path) -> None:
+    luns = Onlooker(Tools(tmp_path))
+    luns.create("a", SIZE)
+    luns.write("a", BytesSource(b"image"))
+    luns.clone("a", "b")
+    luns.delete("b")
+    assert {step for step, *_ in luns.seen} >= {"create.made", "write.chunk", "clone.copied", "delete.closed"}
+    assert {(tuple(scraps), gone) for _, scraps, gone in luns.seen} == {((), False)}
+
+
+def test_a_clone_that_a_loss_of_power_undid_is_a_scrap(
+    luns: FakeLuns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    luns.create("a", SIZE)
+    luns.clone("a", "b")
+    assert luns.scraps() == []
+    lose_power(monkeypatch)
+    assert luns.scraps() == ["b"]
+    assert luns.clear("b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".locks", "a.img", "a.json"]
+
+
 def lose_power(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel is started anew; what it had not brought to the disk may be anything."""
     monkeypatch.setattr(shelf, "this_boot", lambda: "the next boot")
