@@ -1,10 +1,12 @@
 """Partitions with a system to be started, as images that slots take: raw, and as Clonezilla saves parts."""
 
+import bz2
 import gzip
 import lzma
 import random
 import shutil
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 MIB = 1 << 20
@@ -18,7 +20,13 @@ sector-size: 512
 
 /dev/sda1 : start=        2048, size=      {sectors}, type=83, bootable
 """
-_PACK = {"gz": lambda octets: gzip.compress(octets, mtime=0), "xz": lzma.compress, "uncomp": bytes}
+_PACK: Mapping[str, Callable[[bytes], bytes]] = {
+    "gz": lambda octets: gzip.compress(octets, mtime=0),
+    "xz": lzma.compress,
+    "lzma": lambda octets: lzma.compress(octets, lzma.FORMAT_ALONE),
+    "bz2": bz2.compress,
+    "uncomp": bytes,
+}
 
 
 def root_partition(path: Path, marker: str, *, mib: int = 24, ballast: int = 4) -> Path:
@@ -35,37 +43,53 @@ def root_partition(path: Path, marker: str, *, mib: int = 24, ballast: int = 4) 
     return path
 
 
-def xfs_root(path: Path, marker: str, *, mib: int = 320) -> Path:
+def xfs_root(path: Path, marker: str, *, mib: int = 320, uuid: str = UUID) -> Path:
     """Write an XFS (300 MiB is the smallest) that GRUB starts as it does `root_partition`."""
-    tree = _root_tree(path, marker, f"UUID={UUID} / xfs defaults 0 0\n")
+    tree = _root_tree(path, marker, f"UUID={uuid} / xfs defaults 0 0\n", uuid)
     rows = ["/dev/null", "0 0", "d--755 0 0"]
     rows += ["boot d--755 0 0", "grub d--755 0 0", f"grub.cfg ---644 0 0 {tree}/boot/grub/grub.cfg", "$", "$"]
     rows += ["etc d--755 0 0", f"fstab ---644 0 0 {tree}/etc/fstab", "$", "$"]
     proto = path.with_suffix(".proto")
     proto.write_text("\n".join(rows) + "\n")
     _truncate(path, mib)
-    _run("mkfs.xfs", "-q", "-f", "-m", f"uuid={UUID}", "-p", proto, path)
+    _run("mkfs.xfs", "-q", "-f", "-m", f"uuid={uuid}", "-p", proto, path)
     return path
 
 
-def btrfs_root(path: Path, marker: str, *, mib: int = 200) -> Path:
+def btrfs_root(path: Path, marker: str, *, mib: int = 200, uuid: str = UUID) -> Path:
     """Write a btrfs whose system is in ``@rootfs``, as Debian has it."""
-    subvolumes = f"UUID={UUID} / btrfs subvol=@rootfs 0 0\nUUID={UUID} /home btrfs subvol=@home 0 0\n"
-    tree = _root_tree(path, marker, subvolumes)
+    subvolumes = f"UUID={uuid} / btrfs subvol=@rootfs 0 0\nUUID={uuid} /home btrfs subvol=@home 0 0\n"
+    tree = _root_tree(path, marker, subvolumes, uuid)
     top = path.parent / f"{path.name}.top"
     top.mkdir()
     tree.rename(top / "@rootfs")
     _truncate(path, mib)
-    _run("mkfs.btrfs", "-q", "-U", UUID, "--rootdir", top, path)
+    _run("mkfs.btrfs", "-q", "-U", uuid, "--rootdir", top, path)
     return path
 
 
-def _root_tree(path: Path, marker: str, fstab: str) -> Path:
+def torn(partition: Path, change: Callable[[Path], None]) -> Path:
+    """Have *change* do something in a partition, which it finds mounted, and cut the power.
+
+    What is written to the disk by then is there, with what the journal says of it.
+    """
+    at, copy = partition.with_suffix(".mnt"), partition.with_suffix(".torn")
+    at.mkdir()
+    _run("mount", "-o", "loop", partition, at)
+    try:
+        change(at)
+        shutil.copyfile(partition, copy)
+    finally:
+        _run("umount", at)
+    return copy.replace(partition)
+
+
+def _root_tree(path: Path, marker: str, fstab: str, uuid: str = UUID) -> Path:
     """Make a folder beside *path* with what a root file system has that the imager looks at."""
     tree = path.parent / f"{path.name}.tree"
     (tree / "boot/grub").mkdir(parents=True)
     (tree / "boot/grub/grub.cfg").write_text(
-        f"search --no-floppy --fs-uuid --set=root {UUID}\n"
+        f"search --no-floppy --fs-uuid --set=root {uuid}\n"
         f'echo "{marker} in $root"\necho "the last words may stay in the BIOS"\nsleep 600\n'
     )
     (tree / "etc").mkdir()

@@ -2,31 +2,36 @@
 
 import re
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bootd.boot.places import slot_helper
-from bootd.imagebuild import slotboot
-from netboot.arch import Firmware
-from tests.helpers.imager import FAILS, LEAVES, NODE, READY, SLOT, Imaging
+from tests.helpers.imager import FAILS, LEAVES, MARKER, NODE, READY, SLOT, Imaging, started
 from tests.helpers.lab import PATIENCE_S
 from tests.helpers.partitions import UUID, clonezilla_part, root_partition
-from tests.helpers.places import a_slot_place
-from tests.helpers.qemu import SERVER, boot
-from tests.helpers.web import MAC, Site, a_host, a_snapshot, running
+from tests.helpers.qemu import Machine
 
 pytestmark = pytest.mark.vm
 
-MARKER = "SLOT-SEVEN-STARTED"
+WWN = "5000c50015ea71ac"
+NAMED = ("-device", "virtio-blk-pci,drive=disk0,serial=OURS,bootindex=2")
+NAMED_BY_SCSI = ("-device", f"scsi-hd,drive=disk0,bus=scsi.0,serial=OURS,wwn=0x{WWN},bootindex=2")
 
 
-def empty_disk(folder: Path, mib: int = 512) -> Path:
-    path = folder / "disk"
+def empty_disk(folder: Path, name: str = "disk", *, mib: int = 512) -> Path:
+    path = folder / name
     with path.open("wb") as file:
         file.truncate(mib << 20)
     return path
+
+
+def beside(disk: Path, device: str) -> tuple[str, ...]:
+    """Return the words for a disk that the machine finds before the one with its slots."""
+    return ("-drive", f"file={disk},format=raw,if=none,id=beside", "-device", f"{device},drive=beside")
+
+
+def is_blank(disk: Path) -> bool:
+    return not disk.read_bytes().strip(b"\0")
 
 
 def partition(disk: Path, number: int) -> Path:
@@ -47,32 +52,20 @@ def content(file_system: Path, name: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-async def started(folder: Path, disk: Path, *, steered: bool) -> str:
-    """Start a machine that is to boot its slot; without our program the disk's own GRUB decides."""
-    host = replace(a_host(NODE, MAC), ip="127.0.0.1")
-    place = a_slot_place(slot=SLOT, device=f"/dev/vda{SLOT}")
-    site = Site(replace(a_snapshot(host), places={NODE: place}))
-    site.parts = replace(site.parts, address=SERVER)
-    if steered:
-        program = slotboot.build(folder / "program", Firmware.BIOS, "hd0", SLOT)
-        site.serve_file(slot_helper(Firmware.BIOS, "hd0", SLOT), program)
-    async with running(site):
-        script = f"http://{SERVER}:{site.port}/boot/{MAC}.ipxe"
-        return await boot(
-            folder, script, MAC, until=[f"{MARKER} in hd0,msdos{SLOT}"], patience_s=PATIENCE_S, disk=disk
-        )
-
-
 async def test_empty_disk_gets_partitions_grub_and_an_image_that_starts_in_its_slot(tmp_path: Path) -> None:
-    source = clonezilla_part(tmp_path / "parts", root_partition(tmp_path / "root", MARKER))
-    imaging, disk = Imaging(tmp_path, source), empty_disk(tmp_path)
-    said = await imaging.run(disk)
+    root = root_partition(tmp_path / "root", MARKER)
+    imaging = Imaging(
+        tmp_path, clonezilla_part(tmp_path / "parts", root, compression="xz"), {"disk": "serial:OURS"}
+    )
+    disk, other = empty_disk(tmp_path), empty_disk(tmp_path, "other")
+    said = await imaging.run(disk, first=beside(other, "virtio-blk-pci,serial=OTHER"), drive=NAMED)
     assert FAILS not in said
     assert LEAVES in said
     assert [word for word, _ in imaging.words] == [
         *("dividing", "joined", "checking", "fitting", "verified", "leaving")
     ]
     assert imaging.words[-2] == ("verified", imaging.image.identity)
+    assert is_blank(other)  # the scheme's /dev/vda, but not the one that the host names
 
     slot = partition(disk, SLOT)
     subprocess.run(["e2fsck", "-fn", slot], check=True, capture_output=True)
@@ -87,26 +80,43 @@ async def test_empty_disk_gets_partitions_grub_and_an_image_that_starts_in_its_s
         "tmpfs /tmp tmpfs defaults 0 0",
     ]
     for steered in (True, False):
-        assert f"{MARKER} in hd0,msdos{SLOT}" in await started(tmp_path, disk, steered=steered)
+        await started(tmp_path, disk, steered=steered)
 
 
-async def test_disk_of_somebody_else_is_refused_and_not_a_byte_of_it_changes_until_its_job_may(
+async def test_machine_with_a_disk_refused_lets_a_person_look_and_obeys_when_it_is_called_again(
     tmp_path: Path,
 ) -> None:
-    imaging = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER))
-    disk = empty_disk(tmp_path)
+    imaging = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER), {"disk": "serial:STICK"})
+    disk, stick = empty_disk(tmp_path), empty_disk(tmp_path, "stick", mib=64)
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", disk], check=True)
     before = disk.read_bytes()
-    said = await imaging.run(disk)
-    [(word, reason)] = imaging.words
-    assert (word, "holds something that is not ours" in reason) == ("failed", True)
-    assert f"{FAILS} node={NODE} vda holds something that is not ours" in said
-    assert disk.read_bytes() == before
+    first = (
+        *("-device", "virtio-scsi-pci,id=scsi"),
+        *beside(stick, "scsi-hd,bus=scsi.0,removable=on,serial=STICK"),
+    )
+    async with imaging.powered(disk, first=first, drive=NAMED_BY_SCSI) as machine:
+        assert await imaging.heard("failed") == "sda is removable"
+        imaging.call_again(disk=f"wwn:naa.{WWN}")
+        reason = await imaging.heard("failed", 2)
+        assert "sdb holds something that is not ours" in reason
+        await a_person_looks(machine, reason)
+        assert disk.read_bytes() == before
 
-    imaging.give_up_disks()
-    assert LEAVES in await imaging.run(disk)
-    assert [word for word, _ in imaging.words[1:4]] == ["dividing", "joined", "checking"]
+        imaging.call_again(repartition=True)
+        assert LEAVES in await machine.until(LEAVES, patience_s=PATIENCE_S)
+    assert [word for word, _ in imaging.words] == [
+        *("failed", "failed", "dividing", "joined", "checking", "fitting", "verified", "leaving")
+    ]
     assert imaging.words[-2] == ("verified", imaging.image.identity)
+    assert is_blank(stick)
+
+
+async def a_person_looks(machine: Machine, reason: str) -> None:
+    """See that the console has the reason and the kernel's log, and a shell that answers."""
+    said = await machine.until(f"{FAILS} node={NODE} {reason}", patience_s=PATIENCE_S)
+    assert f"{FAILS} node={NODE} {reason}" in said
+    assert re.search(r"(?m)^\[ *\d+\.\d{6}\] .*\bsd[ab]\b", said), said
+    await machine.ask("echo typed-$((6*7))", "typed-42", patience_s=PATIENCE_S)
 
 
 async def test_image_that_is_cut_off_on_its_way_is_never_called_verified(tmp_path: Path) -> None:
