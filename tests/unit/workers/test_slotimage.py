@@ -80,6 +80,7 @@ def test_of_a_whole_disk_the_one_root_is_sent(shop: Shop) -> None:
     shop.live(until="watch")
     assert sent(shop) == ("partition.zst", b"r" * 512)
     assert "part-start" not in told(shop)
+    assert shop.job().facts["sent"]["needs"] == 512  # what a slot must have for it, however small it was made
 
 
 def test_file_system_in_it_is_told_before_anything_is_written(shop: Shop) -> None:
