@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 
+from bootd.cli.jobs_follow import lines
 from bootd.drivers.power.fake import Start
 from bootd.model import (
     DeployedNode,
@@ -76,6 +77,16 @@ def test_node_whose_slot_is_booted_by_a_running_booking_waits_and_the_others_sta
         Slot("node3", 7, other.ref, other.identity, "ready"),
         ["node1", "node2"],
     )
+
+
+def test_people_who_follow_the_job_see_whom_a_node_waits_for(shop: Shop, other: DiskImage) -> None:
+    shop.book()
+    taken(shop, other)
+    shop.live(60)
+    said: list[str] = []
+    lines(said.append, UTC).show(shop.job(), shop.store.job_parts(1))
+    [told] = [line for line in said if "  node3  " in line]
+    assert told.endswith("  node3  held  waits: slot 7 is booted by reservation 9")
 
 
 def test_node_that_comes_free_has_its_turn_in_a_session_of_its_own(shop: Shop, other: DiskImage) -> None:
