@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from secrets import token_hex
 from typing import TypeVar
 
 from bootd.drivers.lun import lio_plan, portals
@@ -23,6 +24,7 @@ from bootd.drivers.tools import Tools
 T = TypeVar("T")
 
 _PORT = 3260
+_LOGIN_S = 0.02  # from a machine's proof that it knows the secret to its session, in the kernel
 _LONGEST = 255  # octets of a path that the kernel keeps
 
 
@@ -71,12 +73,14 @@ class LioLuns(FileLuns):
         return self._export_of(record, login)
 
     def _close(self, name: str, force: bool) -> None:
-        sessions = self._logins(name)
-        if sessions and not force:
+        record = self._shelf.find(name)
+        login = None if record is None else record.login
+        if not force and (sessions := self._barred(name)):
+            if login is not None:
+                self._tree.do(lio_plan.logging_in(name, login))
             raise LunBusy(name, sessions)
         self._take_away(name)
-        record = self._shelf.find(name)
-        if record is not None and record.login is not None:
+        if record is not None and login is not None:
             keep_login(self._shelf, record, None)
 
     def _exports(self, records: list[Record]) -> Mapping[str, Export]:
@@ -121,6 +125,16 @@ class LioLuns(FileLuns):
         self._tree.do(lio_plan.logging_in(name, login))
         return True
 
+    def _barred(self, name: str) -> list[Session]:
+        """Let nobody log in any more, and return who has: closing a group ends all its sessions."""
+        standing = self._standing(name)
+        for initiator in standing.initiators:
+            nobody = Login(initiator, "nobody", token_hex(8))
+            self._tree.do(lio_plan.logging_in(name, nobody))
+        if standing.is_open:
+            self._tools.wait(_LOGIN_S)
+        return self._logins(name)
+
     def _take_away(self, name: str) -> None:
         self._tree.do(lio_plan.closing(name, self._standing(name)))
 
@@ -128,7 +142,7 @@ class LioLuns(FileLuns):
         """Close targets that no record wants, as soon as their machines have gone."""
         for name in self._targets():
             record = self._shelf.find(name)
-            if (record is None or record.login is None) and not self._logins(name):
+            if (record is None or record.login is None) and not self._barred(name):
                 self._take_away(name)
 
     # -- what the kernel tells -----------------------------------------------------------------

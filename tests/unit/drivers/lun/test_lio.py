@@ -3,6 +3,7 @@
 import errno
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def test_an_export_that_was_broken_off_lets_nobody_in_and_is_made_anew(kernel: K
     assert [one.initiator for one in kernel.luns.sessions()] == [NODE1]
 
 
-@pytest.mark.parametrize("orders", range(1, 8))
+@pytest.mark.parametrize("orders", range(1, 10))
 def test_a_target_that_was_half_taken_away_is_gone_after_the_next_call(kernel: Kernel, orders: int) -> None:
     kernel.export()
     dies_after(kernel, orders)
@@ -186,6 +187,45 @@ def test_a_target_that_no_record_wants_is_closed_once_its_machine_has_gone(kerne
     kernel.tree.log_out(target_of("a"), NODE1)
     kernel.luns.restore()
     assert kernel.tree.folders(Where("iscsi")) == []
+
+
+@pytest.mark.parametrize("orders", range(12))
+def test_a_machine_that_comes_while_its_export_ends_gets_a_disk_that_stays_or_none(
+    kernel: Kernel, orders: int
+) -> None:
+    """It tries before each order to the kernel from the nth on, until it is let in."""
+    kernel.export()
+    came: list[str] = []
+    for name in ("write", "unlink", "remove"):
+        comes_before(kernel, name, orders + len(kernel.tree.orders), came)
+    with suppress(LunBusy):
+        kernel.luns.delete("a")
+        assert came == []
+    assert [one.initiator for one in kernel.luns.sessions("a")] == came
+    assert came == ([NODE1] if orders == 0 else [])
+
+
+def comes_before(kernel: Kernel, order: str, orders: int, came: list[str]) -> None:
+    deed = getattr(kernel.tree, order)
+
+    def done(*words: object) -> None:
+        if not came and len(kernel.tree.orders) >= orders:
+            with suppress(PermissionError, FileNotFoundError):
+                kernel.log_in()
+                came.append(NODE1)
+        deed(*words)
+
+    setattr(kernel.tree, order, done)
+
+
+def test_a_machine_may_log_in_again_after_an_attempt_to_end_its_export(kernel: Kernel) -> None:
+    kernel.export()
+    kernel.log_in()
+    with pytest.raises(LunBusy):
+        kernel.luns.unexport("a")
+    kernel.tree.log_out(target_of("a"), NODE1)
+    kernel.log_in()
+    assert [one.initiator for one in kernel.luns.sessions("a")] == [NODE1]
 
 
 def test_targets_of_others_are_not_looked_at(kernel: Kernel) -> None:
