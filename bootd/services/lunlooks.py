@@ -57,9 +57,7 @@ def doubts(reads: Reads, nodes: Iterable[DeployedNode], sessions: Iterable[Sessi
 
     A system that was copied to memory, or a target that was restarted a moment ago, looks so too.
     """
-    where: dict[str, set[str]] = {}
-    for session in sessions:
-        where.setdefault(session.initiator, set()).add(session.volume)
+    where = _by_initiator(sessions)
     found: dict[str, str] = {}
     for node in nodes:
         if node.note == REFUSED:
@@ -74,3 +72,26 @@ def doubts(reads: Reads, nodes: Iterable[DeployedNode], sessions: Iterable[Sessi
             + (f" but to {others}" if others else "")
         )
     return found
+
+
+def astray(reads: Reads, nodes: Iterable[DeployedNode], sessions: Iterable[Session]) -> list[DeployedNode]:
+    """Return those of *nodes* whose word that they run is wrong: logged in to a clone, and not to theirs.
+
+    One that is logged in to none is another matter, see `doubts`.
+    """
+    where = _by_initiator(session for session in sessions if not session.is_left)
+    found = []
+    for node in nodes:
+        clone = reads.find(LunClone, node.volume) if node.state == "running" and node.volume else None
+        volumes = where.get(clone.initiator, set()) if clone is not None else set()
+        if clone is not None and volumes and clone.volume not in volumes:
+            found.append(node)
+    return found
+
+
+def _by_initiator(sessions: Iterable[Session]) -> dict[str, set[str]]:
+    """Return the volumes that each is logged in to."""
+    where: dict[str, set[str]] = {}
+    for session in sessions:
+        where.setdefault(session.initiator, set()).add(session.volume)
+    return where

@@ -1,20 +1,22 @@
 """A reservation begins: its images become what its nodes boot, the nodes are switched and watched coming up.
 
 An image that is late is flipped when it is in its place; its nodes are switched then. That a
-node runs is said by the node: a report marks it, here it is only waited for.
+node runs is said by the node: a report marks it, here it is waited for. The target's table of sessions
+has a say too: a node that is logged in to another clone than its own does not run what it was given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from bootd.drivers.errors import DriverError
+from bootd.drivers.lun import Session
 from bootd.errors import BootdError, NotFound, Refused
 from bootd.lifecycle import RESERVATION
-from bootd.model import Deployment, JobKind, JobPart, Outcome, Reservation
+from bootd.model import DeployedNode, Deployment, JobKind, JobPart, Outcome, Reservation
 from bootd.services import lunlooks, luns, nodeset, slots
 from bootd.services.booking import LIVE
-from bootd.services.deployments import OVER, flipped, moved
+from bootd.services.deployments import OVER, flipped, moved, node_moved
 from bootd.services.jobs import OPEN, TO_PLACE
 from bootd.store import Reads, Transaction
 from bootd.workers import switching
@@ -80,6 +82,11 @@ class Start:
         for deployment in found:
             _follow(work, deployment)
         up = _running(work.store, found).intersection(work.job.nodes)
+        if astray := _astray(work, found, [node for node in up if work.part(node).outcome is not Outcome.OK]):
+            with work.commit() as change:
+                for standing in astray:
+                    node_moved(change, standing, "restart", changed_at=work.now)
+            return
         for node in up:
             work.note_parts(replace(work.part(node), outcome=Outcome.OK, note=""))
         if switching.step(work, work.job.nodes, up=up):
@@ -228,17 +235,31 @@ def _follow(work: Work, deployment: Deployment) -> None:
 
 def _doubts(work: Work, found: list[Deployment]) -> list[str]:
     """Say which nodes run by their word and are not logged in to their clones; it decides nothing."""
-    on_luns = [deployment for deployment in found if deployment.group is not None]
-    nodes = [node for deployment in on_luns for node in work.store.deployed_nodes(deployment.id)]
-    if not any(node.state == "running" for node in nodes):
-        return []
-    try:
-        sessions = work.context.luns().sessions()
-    except (DriverError, GivenUp):
-        return []
-    doubts = lunlooks.doubts(work.store, [node for node in nodes if node.node in work.job.nodes], sessions)
+    nodes = _on_luns(work, found, work.job.nodes)
+    sessions = _sessions(work) if nodes else None
+    doubts = lunlooks.doubts(work.store, nodes, sessions) if sessions is not None else {}
     names = nodeset.fold(doubts)
     return [f"in doubt: {names} not logged in, by the target's table, and said to run"] if doubts else []
+
+
+def _astray(work: Work, found: list[Deployment], nodes: Collection[str]) -> list[DeployedNode]:
+    """Return those of *nodes* that run by their word, and by the target's table from another clone."""
+    standing = _on_luns(work, found, nodes)
+    return lunlooks.astray(work.store, standing, _sessions(work) or ()) if standing else []
+
+
+def _on_luns(work: Work, found: list[Deployment], nodes: Collection[str]) -> list[DeployedNode]:
+    on_luns = [deployment for deployment in found if deployment.group is not None]
+    standing = [node for deployment in on_luns for node in work.store.deployed_nodes(deployment.id)]
+    return [node for node in standing if node.node in nodes and node.state == "running"]
+
+
+def _sessions(work: Work) -> list[Session] | None:
+    """Return the target's table; None where it does not tell."""
+    try:
+        return work.context.luns().sessions()
+    except (DriverError, GivenUp):
+        return None
 
 
 def _running(reads: Reads, found: list[Deployment]) -> set[str]:

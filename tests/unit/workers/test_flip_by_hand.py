@@ -36,9 +36,12 @@ class Site(LunShop):
         self.come_up(deployment.id)
 
     def come_up(self, number: int) -> None:
-        """Let every node that has its clone say that it runs."""
+        """Let every node that has its clone say that it runs, logged in to that if it ever was to one."""
         for node in self.store.deployed_nodes(number):
             if node.state == "ready":
+                clone = self.clone(node.node, number)
+                if any(session.initiator == clone.initiator for session in self.luns.sessions()):
+                    self.log_in(clone)
                 self.keep(replace(node, state="running"))
 
     def flip(self, **how: bool) -> Flipped:

@@ -10,6 +10,7 @@ from bootd.drivers.faults import Crash, Unreachable
 from bootd.drivers.lun import Chap
 from bootd.drivers.power import PowerState
 from bootd.model import (
+    DeployedNode,
     Deployment,
     Job,
     JobKind,
@@ -285,6 +286,27 @@ def test_node_that_runs_by_its_word_and_is_not_logged_in_is_ok_and_named(tmp_pat
         shop.job().note
         == "2 nodes: 2 ok; in doubt: node2 not logged in, by the target's table, and said to run"
     )
+
+
+def test_node_that_says_it_runs_and_is_logged_in_to_its_old_clone_is_switched(tmp_path: Path) -> None:
+    shop = a_site(tmp_path)
+    on_clones(shop, "node1")
+    clone, chap = a_clone("node2", volume="roots-old"), Chap("old", "secret-secret")
+    shop.luns.clone("roots-a", clone.volume)
+    shop.luns.export(clone.volume, clone.initiator, chap)
+    shop.luns.log_in(clone.volume, clone.initiator, chap)
+    shop.run_for(12)
+    assert (shop.job().state, shop.part("node2").outcome) == ("running", Outcome.OPEN)
+    node = shop.store.find(DeployedNode, "1/node2")
+    assert node is not None
+    assert (node.state, shop.part("node1").outcome) == ("ready", Outcome.OK)
+    shop.run_for(shop.settings.up_s)
+    assert shop.switched()[-2:] == [("off", "node2"), ("on", "node2")]
+    own = a_clone("node2")
+    shop.luns.log_in(own.volume, own.initiator, Chap("node2", "secret-secret"))
+    shop.keep(replace(node, state="running"))
+    shop.run_for(12)
+    assert (shop.job().state, shop.job().note) == ("done", "2 nodes: 2 ok")
 
 
 def test_target_that_does_not_answer_leaves_no_doubt_and_holds_up_nobody(tmp_path: Path) -> None:
