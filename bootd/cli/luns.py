@@ -15,7 +15,7 @@ from bootd.errors import BootdError
 from bootd.formats.instants import show_instant, zone_name
 from bootd.model import LunClone, LunPair, LunSide
 from bootd.outfit import Outfit, has_no_volumes
-from bootd.services import lunflip, lunlooks, lunrenew, lunsweep, nodeset
+from bootd.services import lunflip, lunlooks, lunneeds, lunrenew, lunsweep, nodeset
 from bootd.services import luns as service
 from bootd.services.lunflip import Flipped
 from bootd.services.lunlooks import Told
@@ -77,7 +77,9 @@ def show(site: Site, group: str, count: bool, as_json: bool) -> None:
         told = _ask(site, shown, compare=count)
         sessions = [session for each in told.sessions.values() for session in each]
         doubts = {} if told.why else lunlooks.doubts(store, nodes, sessions)
-    states = {node.volume: node.state for node in nodes if node.volume}
+        replaced = lunneeds.given_up(store, group)
+    states = {clone.volume: "replaced" for clone in replaced}
+    states |= {node.volume: node.state for node in nodes if node.volume}
     if as_json:
         print_json(_plain_shown(shown, states, told) | {"doubts": doubts})
         return

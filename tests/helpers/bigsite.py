@@ -111,7 +111,12 @@ def _root_booking(change: Transaction, image: DiskImage, begin: datetime) -> Non
         )
     )
     for name in names:
-        clone = LunClone(f"rack.b.{name}", "rack", 1, name, f"iqn.2026-01.net.bootd:{name}", name)
+        clone = LunClone(
+            *(f"rack.b.{name}.1", "rack", 1, name, f"iqn.2026-01.net.bootd:{name}", f"rack.b.{name}.1"),
+            deployment=1,
+            digest=image.identity,
+            made_at=begin,
+        )
         change.keep(clone)
         change.keep(DeployedNode(1, name, "ready", volume=clone.volume, changed_at=begin))
 

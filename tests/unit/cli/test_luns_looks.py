@@ -9,7 +9,7 @@ from bootd.drivers.lun.fake import FakeLuns
 from bootd.drivers.lun.shelf import Record
 from bootd.drivers.tools import Tools
 from bootd.model import DeployedNode, LunClone, Role
-from bootd.services import luns
+from bootd.services import lunneeds, luns
 from tests.helpers.command import Bootd
 from tests.helpers.deeds import a_deployment, a_project, a_reservation
 from tests.helpers.site import NOON, a_host
@@ -199,3 +199,17 @@ def test_site_without_luns_says_so(bootd: Bootd) -> None:
     ended = bootd("luns", "gc")
     assert (ended.status, ended.out) == (1, "")
     assert "luns.backend is empty" in ended.err
+
+
+def test_clone_that_was_replaced_and_is_in_use_still_is_told_apart(rack: Bootd) -> None:
+    old = log_in(rack, "node1")
+    with rack.store() as store, store.transaction("calendar") as change:
+        change.keep(replace(old, digest="sha256:1", made_at=NOON))
+        new = replace(old, volume="rack.a.node1.1-2", digest="sha256:1", made_at=NOON)
+        change.keep(new)
+        lunneeds.give_up_clones(change, new, NOON)
+        change.keep(DeployedNode(1, "node1", "running", volume=new.volume))
+    shown = rack.good("luns", "show", "rack").out.splitlines()
+    told = {line.split()[2]: line.split()[3] for line in shown if line.startswith("node")}
+    assert told == {"rack.a.node1.1": "replaced", new.volume: "running", "rack.a.node2.1": "running"}
+    assert rack.good("luns", "gc", "--force").out == "deleted rack.a.node1.1\n"
