@@ -25,6 +25,7 @@ pytestmark = pytest.mark.root
 
 T = TypeVar("T")
 VOLUME = "rack.b.node1.1"
+LUN_SIZE = 64 << 20  # octets
 CONFIG = """
 [calendar]
 window_pause = 0
@@ -78,7 +79,7 @@ def site(space: Namespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         (folder / "debian.raw").write_bytes(b"d" * 4096)
         site.bootd("projects", "add", "mesh", "--owner", "anna")
         site.bootd("images", "add", "mesh/debian", str(folder / "debian.raw"))
-        site.bootd("luns", "add", "rack", "--size", "1M")
+        site.bootd("luns", "add", "rack", "--size", f"{LUN_SIZE >> 20}M")
         booked = ["--nodes", "node1", "--image", "mesh/debian", "--start", "now", "--end", "+1h"]
         site.bootd("reservations", "add", "mesh", *booked)
         yield site

@@ -1,25 +1,33 @@
 """bootd serve and bootd luns flip, killed again and again, with a real tgtd: a node has one whole clone."""
 
 import json
+import os
 import subprocess
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
 from bootd.clock import utc_now
+from bootd.model import LunClone
 from bootd.services import luns
-from bootd.store import open_store
+from bootd.services.jobs import OPEN
+from bootd.store import Store, open_store
 from tests.helpers.initiator import Initiator
+from tests.helpers.service import PATIENCE_S
 from tests.net.test_calendar_killed import serve_and_kill
-from tests.net.test_tgt_daemon import Site, site, space, until
+from tests.net.test_tgt_daemon import LUN_SIZE, Site, site, space, until
 
 pytestmark = pytest.mark.root
 
 __all__ = ["site", "space"]  # fixtures
 
-LIVES_S = (0.0, 0.1, 0.3, 0.6, 1.0)  # how long each daemon lives once it serves
+LIVES_S = (0.0, 0.3, 0.8)  # how long each daemon lives once it serves
 FLIPS_S = (0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2, 2.0, 4.0)  # how long each command lives
+AMID = LUN_SIZE // 8  # octets of the next image that are there when its writer is killed
 
 
 @pytest.fixture
@@ -30,18 +38,66 @@ def staging(site: Site) -> Site:
     return site
 
 
+@contextmanager
+def opened(site: Site) -> Iterator[Store]:
+    with open_store(f"sqlite:///{site.service.data_dir}/bootd.db", clock=utc_now) as store:
+        yield store
+
+
 def states(site: Site) -> dict[str, str]:
-    sides = json.loads(site.bootd("luns", "show", "rack", "--json"))["sides"]
-    return {name: side["state"] for name, side in sides.items()}
+    with opened(site) as store:
+        return dict(zip(luns.SIDES, (side.state for side in luns.named(store, "rack").sides), strict=True))
 
 
 def is_idle(site: Site) -> bool:
-    return not json.loads(site.bootd("jobs", "list", "--json"))
+    with opened(site) as store:
+        return not store.jobs(states=OPEN)
+
+
+def clones(site: Site) -> list[LunClone]:
+    """Return those that are exported."""
+    with opened(site) as store:
+        return [clone for clone in store.clones("rack") if clone.target]
 
 
 def kill_daemons(site: Site) -> None:
     for seconds in LIVES_S:
         serve_and_kill(site.service, seconds)
+
+
+def serve_and_kill_amid(site: Site, is_amid: Callable[[], bool]) -> None:
+    """Kill a daemon as soon as it is so."""
+    service = site.service
+    argv = service.space.command(*service.argv("serve"))
+    with (service.data_dir.parent / "log").open("ab") as log, Popen(argv, stdout=log) as daemon:
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not is_amid():
+                assert time.monotonic() < deadline
+        finally:
+            daemon.kill()
+            daemon.wait(PATIENCE_S)
+
+
+class Volume:
+    """A volume's two files, as they are at this moment."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self._files = site.service.data_dir / "drivers" / "luns" / name
+
+    @property
+    def octets(self) -> int:
+        """How many are there: the image has no holes."""
+        image = self._files.with_name(f"{self._files.name}.img")
+        return image.stat().st_blocks * 512 if image.exists() else 0
+
+    @property
+    def is_half(self) -> bool:
+        record = Path(f"{self._files}.json")
+        return record.exists() and not json.loads(record.read_text())["is_whole"]
+
+    def is_amid_writing(self) -> bool:
+        return self.is_half and self.octets >= AMID
 
 
 def flip_and_die(site: Site, seconds: float) -> None:
@@ -51,28 +107,36 @@ def flip_and_die(site: Site, seconds: float) -> None:
         command.kill()
 
 
-def first_block(site: Site, clone: dict[str, Any]) -> bytes:
-    """Read as the node does, from the target itself."""
-    with open_store(f"sqlite:///{site.service.data_dir}/bootd.db", clock=utc_now) as store:
-        chap = luns.chap_of(store.secret(luns.SECRET) or b"", clone["chap_user"])
-    where = (site.tgtd.portal, clone["target"], clone["lun"])
-    with Initiator(clone["initiator"], *where, chap.user, chap.secret) as node:
-        return node.read(0)
+def ends_of(site: Site, clone: LunClone) -> tuple[bytes, bytes]:
+    """Read the first and the last block as the node does, from the target itself."""
+    with opened(site) as store:
+        chap = luns.chap_of(store.secret(luns.SECRET) or b"", clone.chap_user)
+    where = (site.tgtd.portal, clone.target, clone.lun)
+    with Initiator(clone.initiator, *where, chap.user, chap.secret) as node:
+        return node.read(0), node.read(LUN_SIZE // 512 - 1)
 
 
 def test_booking_is_staged_and_flipped_whole_however_often_we_are_killed(staging: Site) -> None:
     kill_daemons(staging)  # while the first image is staged and begins
     with staging.service.serve():
-        until(lambda: is_idle(staging) and staging.clones(), "the first image is booted")
-        (first,) = staging.clones()
-        assert first_block(staging, first) == b"d" * 512
-    (staging.service.data_dir.parent / "next.raw").write_bytes(b"e" * 4096)
+        until(lambda: is_idle(staging) and clones(staging), "the first image is booted")
+        (first,) = clones(staging)
+        assert ends_of(staging, first) == (b"d" * 512, bytes(512))
+    image = os.urandom(LUN_SIZE)
+    (staging.service.data_dir.parent / "next.raw").write_bytes(image)
     staging.bootd("images", "add", "mesh/next", str(staging.service.data_dir.parent / "next.raw"))
     booked = ["--nodes", "node1", "--image", "mesh/next", "--start", "+2h", "--end", "+1h"]
     staging.bootd("reservations", "add", "mesh", *booked)
-    kill_daemons(staging)  # while the next one is staged
+    side = Volume(staging, "rack.a")
+    for _ in range(2):  # the second finds what the first has left
+        serve_and_kill_amid(staging, side.is_amid_writing)
+        assert side.is_half  # the kill fell into the writing
+        assert AMID <= side.octets < LUN_SIZE
+        assert states(staging) == {"a": "staging", "b": "active"}
+        assert [clone.side for clone in clones(staging)] == [1]
     with staging.service.serve():
         until(lambda: states(staging)["a"] == "staged" and is_idle(staging), "the next image")
+    assert not side.is_half
     for seconds in FLIPS_S:
         flip_and_die(staging, seconds)
         seen = states(staging)
@@ -84,6 +148,6 @@ def test_booking_is_staged_and_flipped_whole_however_often_we_are_killed(staging
     kill_daemons(staging)  # while the node is brought over
     with staging.service.serve():
         until(lambda: is_idle(staging), "the node was started on its clone of the next image")
-        sides = {clone["side"]: first_block(staging, clone) for clone in staging.clones() if clone["target"]}
-    assert sides["b"] == b"d" * 512  # for the way back
-    assert sides["a"] == b"e" * 512
+        sides = {clone.side: ends_of(staging, clone) for clone in clones(staging)}
+    assert sides[1][0] == b"d" * 512  # for the way back
+    assert sides[0] == (image[:512], image[-512:])
