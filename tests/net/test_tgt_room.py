@@ -4,6 +4,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bootd.clock import utc_now
 from bootd.services import luns
 from bootd.store import open_store
 from tests.helpers.dropped import DroppedService
-from tests.helpers.initiator import Initiator
+from tests.helpers.initiator import Initiator, LoginRefused
 from tests.helpers.namespace import namespace
 from tests.helpers.tgtd import private_tgtd
 from tests.net.test_tgt_daemon import CONFIG, Site, until
@@ -65,7 +66,15 @@ def booked(site: Site, folder: Path) -> Site:
 
 
 def log_in(site: Site, node: str) -> Initiator:
+    return log_in_to(site, clone_of(site, node))
+
+
+def clone_of(site: Site, node: str) -> dict[str, Any]:
     (clone,) = [each for each in site.clones() if each["node"] == node]
+    return clone
+
+
+def log_in_to(site: Site, clone: dict[str, Any]) -> Initiator:
     with open_store(f"sqlite:///{site.service.data_dir}/bootd.db", clock=utc_now) as store:
         chap = luns.chap_of(store.secret(luns.SECRET) or b"", clone["chap_user"])
     where = (site.tgtd.portal, clone["target"], clone["lun"])
@@ -106,8 +115,16 @@ def test_clone_that_ran_out_of_space_is_named_and_the_others_go_on_and_it_comes_
             assert "its disk refuses what it writes" in site.bootd("reservations", "show", "1")
             other.write(0, b"p" * 4096)  # blocks that it has are its own
             assert other.read(0, 2) == b"p" * 1024
-        site.bootd("luns", "renew", "rack", "node1")
-        until(lambda: idle(site), "the new clone")
+            # its system runs on, with all that it could not write, while it is given a new clone
+            old = clone_of(site, "node1")
+                # its system still runs, and is logged in: it must not get at the new clone by what it knows
+            site.bootd("luns", "renew", "rack", "node1")
+            until(lambda: idle(site), "the new clone")
+            for _ in range(3):
+                with suppress(OSError):  # once its session was ended it logs in again, or tries to
+                    greedy.write(0, b"stale".ljust(512))
+            with log_in(site, "node1") as anew:
+                assert anew.read(0) == b"d" * 512
         until(
             lambda: "node1" not in site.problems().get("luns-room", ""), "nothing is said of node1 any more"
         )
