@@ -1,7 +1,6 @@
 """A slot that somebody changed is captured from a real machine, and boots in another slot of another one."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from bootd.lab.demo import store_opener
 from bootd.model import DiskImage, Slot
 from tests.helpers.lab import PATIENCE_S, lab_name, steps
 from tests.helpers.meshlab import MeshLab
-from tests.helpers.partitions import root_partition
+from tests.helpers.partitions import root_partition, torn
 from tests.helpers.unpacking import run
 
 pytestmark = pytest.mark.vm
@@ -54,25 +53,16 @@ def fill(disk: Path, work: Path) -> None:
     with partition.open("r+b") as file:
         file.truncate(SECTORS * 512)
     run("resize2fs", partition)
-    change(partition, work / "mnt")
+    torn(partition, change)
+    assert "needs_recovery" in run("tune2fs", "-l", partition)
     run("dd", f"if={partition}", f"of={disk}", "bs=512", f"seek={START}", "conv=notrunc,sparse")
 
 
-def change(partition: Path, at: Path) -> None:
-    """Change files, and take the partition as it is in the middle: its journal is left behind."""
-    at.mkdir()
-    run("mount", "-o", "loop", partition, at)
-    try:
-        menu = at / "boot/grub/grub.cfg"
-        menu.write_text(menu.read_text().replace(BEFORE, AFTER))
-        (at / "thesis").write_bytes(THESIS)
-        run("sync", "-f", at)
-        torn = partition.with_suffix(".torn")
-        shutil.copyfile(partition, torn)
-    finally:
-        run("umount", at)
-    torn.replace(partition)
-    assert "needs_recovery" in run("tune2fs", "-l", partition)
+def change(at: Path) -> None:
+    menu = at / "boot/grub/grub.cfg"
+    menu.write_text(menu.read_text().replace(BEFORE, AFTER))
+    (at / "thesis").write_bytes(THESIS)
+    run("sync", "-f", at)
 
 
 def hold(lab: MeshLab, image: DiskImage) -> None:
