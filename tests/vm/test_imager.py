@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.imager import FAILS, LEAVES, MARKER, NODE, READY, SLOT, Imaging, started
+from tests.helpers.divided import divided
+from tests.helpers.imager import FAILS, LEAVES, MARKER, NODE, READY, SCHEME, SLOT, Imaging, started
 from tests.helpers.lab import PATIENCE_S
 from tests.helpers.partitions import UUID, clonezilla_part, root_partition
 from tests.helpers.qemu import Machine
@@ -119,13 +120,20 @@ async def a_person_looks(machine: Machine, reason: str) -> None:
     await machine.ask("echo typed-$((6*7))", "typed-42", patience_s=PATIENCE_S)
 
 
-async def test_image_that_is_cut_off_on_its_way_is_never_called_verified(tmp_path: Path) -> None:
-    imaging = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER))
+async def test_disk_whose_division_broke_off_is_finished_and_an_image_cut_off_is_never_called_verified(
+    tmp_path: Path,
+) -> None:
+    imaging, disk = Imaging(tmp_path, root_partition(tmp_path / "root.raw", MARKER)), tmp_path / "disk"
     with imaging.stream.open("r+b") as file:
         file.truncate(imaging.stream.stat().st_size // 2)
-    await imaging.run(empty_disk(tmp_path))
+    divided(disk, SCHEME, 512)
+    await imaging.run(disk)
     assert [word for word, _ in imaging.words] == ["dividing", "joined", "failed"]
+    assert imaging.words[0][1] == "what was begun before"
     assert imaging.words[-1][1].startswith("files: ")
+    argv = ["blkid", "-p", "-o", "value", "-s", "LABEL", partition(disk, 2)]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == "bootd-swap\n"
+    assert f"--id slot{SLOT} " in content(partition(disk, 1), "/boot/grub/grub.cfg")
 
 
 async def test_of_two_cards_with_a_lease_the_one_that_bootd_knows_is_used(tmp_path: Path) -> None:
