@@ -167,6 +167,15 @@ def test_a_target_stays_ours_though_a_machine_says_that_it_is_anothers(place: Ta
     assert {one.tid for one in place.root.targets()} == {place.tid}
 
 
+def test_a_target_that_is_refused_is_not_taken_for_made(place: TakenOver) -> None:
+    place.root.new_target(place.tid, TAPE)
+    with pytest.raises(TgtdError) as refused:
+        place.told.new_target(place.tid, OURS)
+    assert refused.value.said == Said.TARGET_EXISTS
+    with pytest.raises(LunRefused, match="is not bootd's"):
+        place.told.delete_target(place.tid)
+
+
 def test_after_tgtds_restart_a_number_that_was_ours_may_be_anothers(place: TakenOver) -> None:
     place.told.new_target(place.tid, OURS)
     place.tgtd.restart()

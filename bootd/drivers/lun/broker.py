@@ -189,6 +189,12 @@ class Standing:
         if (mode, op) == (TARGET, DELETE):
             self._ours.discard(tid)
 
+    def heed(self, request: bytes, answer: bytes) -> None:
+        """Take note of a target that was made: with a thousand of them a listing is long."""
+        mode, op, _, _, tid, *_ = REQUEST.unpack_from(request)
+        if (mode, op) == (TARGET, NEW) and answer[:4] == bytes(4):
+            self._ours.add(tid)
+
     def _is_others(self, tid: int) -> bool:
         if tid in self._ours:
             return False
@@ -272,6 +278,7 @@ def _hand_on(
             line = stack.enter_context(_line(path))
             standing.check(request, found, _pid_of(line))
             first = _told(line, request)
+            standing.heed(request, first)
             client.sendall(ANSWERED)
             while first:
                 client.sendall(first)
