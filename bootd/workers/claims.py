@@ -49,7 +49,7 @@ def _engaged(reads: Reads, job: Job, wanted: set[str], slot: int | None) -> dict
         booted = {
             node
             for deployment in reads.deployments_of(other.id)
-            if deployment.slot == slot is not None and deployment.flipped_at is not None
+            if slot is not None and deployment.slot == slot and deployment.flipped_at
             for node in deployment.nodes
         }
         for node in sorted(shared):
