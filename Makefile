@@ -15,7 +15,7 @@ PYTEST = $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 LAB_PACKAGES := qemu-system-x86 ovmf ipxe ipxe-qemu dnsmasq-base busybox-static cpio iproute2 nftables kmod \
                 grub-common grub-efi-amd64-bin grub-pc-bin
 # What LUNs are exported with in the lab, and the disks on them made with.
-LUN_PACKAGES := tgt mtools dosfstools e2fsprogs fdisk
+LUN_PACKAGES := tgt mtools dosfstools e2fsprogs fdisk qemu-utils
 # What images are sent with in the lab, and the partitions in them made with.
 IMAGING_PACKAGES := udpcast mtools dosfstools e2fsprogs fdisk
 # Real clients and disk tools for the tests.

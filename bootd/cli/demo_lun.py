@@ -30,7 +30,7 @@ def demo_lun(keep: bool, timeout: float, name: str) -> int:
         click.echo(
             "a private network: the site's DHCP server, bootd, and an iSCSI target that bootd keeps LUNs on"
         )
-        roots.furnish(lab, roots.NODES, cache=cache_dir(), say=click.echo)
+        roots.furnish(lab, roots.NODES, cache=cache_dir(), say=click.echo, chained=roots.CHAINED)
         told = lundemo.tell(lab, print_line(utc_now()), click.echo, patience_s=timeout)
         tell_times(told)
         tell_clones(told)

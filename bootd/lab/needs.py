@@ -18,7 +18,7 @@ COMMON = {
     "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
 }
 LOSS = {"nft": "nftables"}
-LUNS = {"tgtd": "tgt"}
+LUNS = {"tgtd": "tgt", "qemu-img": "qemu-utils"}
 IMAGING = {"udp-sender": "udpcast", "debugfs": "e2fsprogs"}
 # what a disk is made with (bootd/imagebuild/tools.py)
 DISKS = {

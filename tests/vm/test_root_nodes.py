@@ -1,14 +1,17 @@
 """Root nodes for real: what `make demo-lun` shows, and afterwards what a target that goes away does to them.
 
 A BIOS machine and a UEFI machine without disks boot from an iSCSI target by booking, their root file system
-on their own clone; image A has an MBR and image B a GPT, so each firmware is seen with each.
+on their own clone; image A has an MBR and image B a GPT, so each firmware is seen with each. A is raw and B
+qcow2; the BIOS machine gets iPXE by TFTP, as a card without one.
 """
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import pytest
 
@@ -19,7 +22,7 @@ from bootd.model import LunClone
 from bootd.outfit import chap_of
 from bootd.store import open_store
 from tests.helpers.initiator import Initiator, LoginRefused
-from tests.helpers.lab import PATIENCE_S, lab_name, wait_for_step
+from tests.helpers.lab import PATIENCE_S, lab_name, steps, wait_for_step
 from tests.helpers.namespace import Namespace
 
 pytestmark = pytest.mark.vm
@@ -84,6 +87,25 @@ def test_next_image_is_staged_while_the_nodes_run_and_the_flip_starts_them_anew(
     assert "console: BOOTD-RESTARTING" not in shown.said[:flipped]
     for node in NAMES:
         assert f"{node}  console: BOOTD-RESTARTING" in shown.said[flipped:second]
+
+
+def test_each_boot_begins_with_a_loader_by_tftp_and_goes_on_with_the_lun(shown: Shown) -> None:
+    for node, loader in (("bios1", "undionly.kpxe"), ("uefi1", "snponly.efi")):
+        seen = steps(shown.lab, node)
+        loads, scripts = seen.fetched(loader), seen.of("http.script_sent")
+        assert {row["event"] for row in loads} == {"tftp.read_completed"}
+        kinds = (
+            "loader" if row in loads else "script" for row in seen.rows if row in loads or row in scripts
+        )
+        order = [kind for kind, _ in groupby(kinds)]  # a ROM that is iPXE asks for a script before it, too
+        assert order[-6:] == ["loader", "script"] * 3, seen.rows
+        assert "lun:" in scripts[-1]["text"]
+
+
+def test_next_image_was_qcow2_and_lies_unpacked_on_its_side(shown: Shown) -> None:
+    kinds = json.loads(shown.lab.bootd("images", "list", "--json").stdout)
+    assert {one["image"]: one["kind"] for one in kinds} == {A: "raw", B: "qcow2"}
+    assert f'"image": "{B}"' in shown.lab.bootd("luns", "show", roots.GROUP, "--json").stdout
 
 
 def test_demonstration_ends_with_its_times_and_the_targets_own_table(shown: Shown) -> None:
