@@ -40,11 +40,16 @@ async def report(request: web.Request) -> web.Response:
     """
     parts = request.app[PARTS]
     form = await read_form(request)
-    said, (mac, host) = _said(form), _at_address(request)
-    if "token" not in form and said.state in WITHOUT_TOKEN and host:
-        parts.emit(NodeReported(mac=mac, host=host, state=said.state, detail=said.detail))
-        return _noted()
-    facts = _proved(request, form.get("token", ""), parts.clients.on_link(peer_of(request)))
+    said, client = _said(form), peer_of(request)
+    neighbour = parts.clients.on_link(client)
+    if "token" not in form and said.state in WITHOUT_TOKEN:
+        # Behind a router the host table must do, as it does for the script that the machine was
+        # started by, with the secret of its LUN.
+        mac = neighbour or parts.mac_of(client)
+        if host := parts.host_name(mac) if mac else "":
+            parts.emit(NodeReported(mac=mac, host=host, state=said.state, detail=said.detail))
+            return _noted()
+    facts = _proved(request, form.get("token", ""), neighbour)
     host = parts.host_name(facts.mac)
     if said.state == STAYS:
         parts.attendance.asks(host)
@@ -126,35 +131,18 @@ def sender_of(request: web.Request, token: str) -> tuple[str, str]:
     return facts.mac, host
 
 
-def _host_of(request: web.Request) -> str:
-    """Return the host whose MAC address, on our own link, the request comes from; "" where it is none's."""
-    parts = request.app[PARTS]
-    neighbour = parts.clients.on_link(peer_of(request))
-    return parts.host_name(neighbour) if neighbour else ""
-
-
-def _at_address(request: web.Request) -> tuple[str, str]:
-    """Return MAC address and name of the host at the address that asks; "" where it is none's.
-
-    On our own link ARP says who that is. Behind a router the host table must do, as it does for the
-    script that the machine was started by, with the secret of its LUN.
-    """
-    parts, client = request.app[PARTS], peer_of(request)
-    mac = parts.clients.on_link(client) or parts.mac_of(client)
-    return mac, parts.host_name(mac) if mac else ""
-
-
 def _noted() -> web.Response:
     return web.Response(text="noted\n")
 
 
-def _proved(request: web.Request, token: str, mac: str = "") -> TokenFacts:
+def _proved(request: web.Request, token: str, neighbour: str) -> TokenFacts:
+    """Return what *token* says; *neighbour* is who asks by ARP, "" behind a router."""
     parts = request.app[PARTS]
-    facts = parts.tokens.check(token, parts.clock(), mac=mac or None)
+    facts = parts.tokens.check(token, parts.clock(), mac=neighbour or None)
     if isinstance(facts, TokenRefused):
         client = peer_of(request)
-        host = _host_of(request)  # who it is that asks, whosever the token was
-        mac = parts.clients.on_link(client) if host else ""
+        host = parts.host_name(neighbour) if neighbour else ""  # who asks, whosever the token was
+        mac = neighbour if host else ""
         parts.emit(NodeReportRefused(client=client, why=facts.reason, mac=mac, host=host))
         used = facts.reason == "token-used"
         kind = web.HTTPConflict if used else web.HTTPForbidden
