@@ -79,6 +79,7 @@ class Programs:
         """
         wrong: dict[tuple[str, str], str] = {}
         tried: set[str] = set()
+        is_unfound = False
         while (program := self._next(snapshot(), [needs for _, needs in wrong], tried)) is not None:
             tried.add(program.name)
             try:
@@ -86,9 +87,10 @@ class Programs:
             except (BootdError, OSError) as error:
                 wrong[program.topic, program.needs] = str(error)
                 continue
+            is_unfound = not program.is_awaited
             if program.is_awaited:
                 await self._files.refresh()
-        if tried:
+        if is_unfound:
             await self._files.refresh()
         return {topic: _said(topic, wrong) for topic in _TROUBLE}
 
