@@ -117,6 +117,11 @@ def flipped(change: Transaction, deployment: Deployment, *, now: datetime) -> De
     return after
 
 
+def deployed(reads: Reads, deployment: Deployment, name: str) -> DeployedNode:
+    """Return how far a node of a deployment is, be it that nobody has begun on it."""
+    return reads.find(DeployedNode, f"{deployment.id}/{name}") or DeployedNode(deployment.id, name)
+
+
 def node_moved(change: Transaction, node: DeployedNode, event: str, **fields: Any) -> DeployedNode:
     """Move a node of a deployment by its lifecycle and keep it with *fields*; raises `IllegalMove`."""
     after = replace(node, state=NODE.after(node.state, event), **fields)

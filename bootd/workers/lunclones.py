@@ -175,7 +175,7 @@ def _first_error(made: Iterable[_Made]) -> str:
 def _note(work: Work, change: Transaction, goal: Goal, made: _Made) -> None:
     """Keep what became of a node."""
     part = replace(work.part(made.node), step=CLONE, since=work.now)
-    node = _node(change, goal.deployment, made.node)
+    node = deployments.deployed(change, goal.deployment, made.node)
     if made.clone is not None and made.export is not None:
         kept = luns.keep_clone(change, made.clone, made.export, made_at=work.now)
         if work.fact(RENEW):
@@ -192,11 +192,6 @@ def _note(work: Work, change: Transaction, goal: Goal, made: _Made) -> None:
     if (is_final or made.freed) and not has_old:
         node_failed(change, node, part.note, work.now)
     work.note_parts(part)
-
-
-def _node(change: Transaction, deployment: Deployment, name: str) -> DeployedNode:
-    found = change.find(DeployedNode, f"{deployment.id}/{name}")
-    return found or DeployedNode(deployment.id, name)
 
 
 def _place(change: Transaction, node: DeployedNode, volume: str, now: datetime) -> None:

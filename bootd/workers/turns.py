@@ -13,7 +13,7 @@ from bootd.lifecycle import IllegalMove
 from bootd.lifecycle.placement import holds
 from bootd.model import DeployedNode, Deployment, DiskImage, JobKind, Outcome
 from bootd.services import nodeset, slots
-from bootd.services.deployments import moved, node_moved
+from bootd.services.deployments import deployed, moved, node_moved
 from bootd.services.jobs import HELD, hasten
 from bootd.services.tasks import WAYS
 from bootd.store import Transaction
@@ -105,13 +105,9 @@ def _give_up(work: Work, change: Transaction, deployment: Deployment, node: str,
     """Leave out a node whose slot was not touched."""
     part = work.part(node)
     work.note_parts(replace(part, step=HELD, outcome=Outcome.FAILED, since=work.now, note=why))
-    deployed = _deployed(change, deployment, node)
-    if deployed.state == "waiting":
-        node_moved(change, deployed, "fail", note=why, changed_at=work.now)
-
-
-def _deployed(change: Transaction, deployment: Deployment, name: str) -> DeployedNode:
-    return change.find(DeployedNode, f"{deployment.id}/{name}") or DeployedNode(deployment.id, name)
+    standing = deployed(change, deployment, node)
+    if standing.state == "waiting":
+        node_moved(change, standing, "fail", note=why, changed_at=work.now)
 
 
 # -- those that begin -------------------------------------------------------------------------
@@ -129,7 +125,7 @@ def _begin(work: Work, change: Transaction, deployment: Deployment, nodes: Seque
     for name in nodes:
         host = change.host(name)
         device = schemes.of(host.groups if host is not None else ()).device(deployment.slot or 0)
-        node = _deployed(change, deployment, name)
+        node = deployed(change, deployment, name)
         if node.state == "failed":
             node = node_moved(change, node, "retry", note="", changed_at=work.now)
         change.keep(replace(node, device=device, changed_at=work.now))
